@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from netdsl.elaborate.elaborate import Elaborator
 
 DECLARING: dict[type, tuple[str, ...]] = {
-    ast.Assign: ("targets",), ast.Share: ("name",), ast.For: ("targets",), ast.Comprehension: ("targets",),
+    ast.Assign: ("targets",), ast.Share: ("name",), ast.For: ("targets",), ast.Clause: ("targets",),
     ast.Input: ("name",), ast.Parameter: ("name",), ast.ExprStatement: ("name",),
     ast.Label: (), ast.Output: (), ast.Argument: (), ast.Block: (),
 }  # fmt: skip

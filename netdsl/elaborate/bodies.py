@@ -58,7 +58,7 @@ def _binds(node: ast.Node) -> Iterable[ast.Node | None]:
             return (node.name,)
         case ast.ImportName():
             return (node.alias or node.name,)
-        case ast.Assign() | ast.For() | ast.Comprehension():
+        case ast.Assign() | ast.For() | ast.Clause():
             return node.targets
         case ast.Targets():
             return node.items

@@ -5,7 +5,7 @@ Nothing of a spec is ever executed as Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -166,13 +166,26 @@ class Evaluator:
 
     def _comprehension(self, node: ast.Comprehension, env: Env) -> tuple[Any, ...]:
         inner = Env(env.module, dict(env.locals), env.compute)
-        values = []
-        for item in self.sequence(node.iterable, env):
+        return tuple([self.settled(node.item, inner) for _ in self._rounds(node.clauses, inner)])
+
+    def _rounds(self, clauses: tuple[ast.Clause, ...], env: Env) -> Iterator[None]:
+        """Bind the names of a comprehension, once for each of its items."""
+        loops = [iter(self.sequence(clauses[0].iterable, env))]
+        while loops:
             spend(2)
-            self.assign(node.targets, item, inner, env.place(node.iterable))
-            if node.condition is None or self.truth(node.condition, inner):
-                values.append(self.settled(node.item, inner))
-        return tuple(values)
+            clause = clauses[len(loops) - 1]
+            for item in loops[-1]:
+                self.assign(clause.targets, item, env, env.place(clause.iterable))
+                break
+            else:
+                loops.pop()
+                continue
+            if not all(self.truth(c, env) for c in clause.conditions):
+                continue
+            if len(loops) == len(clauses):
+                yield
+            else:
+                loops.append(iter(self.sequence(clauses[len(loops)].iterable, env)))
 
     def assign(self, targets: tuple[ast.Target, ...], value: Any, env: Env, at: Place) -> None:
         """Bind one name to a value, or several to its items."""

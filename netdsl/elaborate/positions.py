@@ -87,10 +87,15 @@ class Reading(Struct, frozen=True):
         return f"{op.kind}({', '.join(self.arguments)})" if self.arguments else op.kind
 
 
+CLAMPS = {"maximum": "min", "minimum": "max"}
+"""The bound of `clamp` that a number among the values of an op is."""
+
+
 def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> tuple[str, str | None]:
     """The message and the hint for more arguments by position than an op takes."""
     if not fields:
-        return f"`{op.kind}` takes no arguments", None
+        bound = CLAMPS.get(op.kind)
+        return f"`{op.kind}` takes no arguments", f"`clamp({bound}={given[0].text})`" if bound and given else None
     names = " and ".join(f"`{f}`" for f in fields[: op.positional])
     count = f"{('no', 'one', 'two', 'three')[op.positional]} argument{'' if op.positional == 1 else 's'} by position"
     message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")

@@ -31,7 +31,7 @@ class Occurrence(Struct, frozen=True, eq=False):
 
 
 BINDERS: dict[type, tuple[str, ...]] = {
-    ast.Assign: ("targets",), ast.Share: ("name",), ast.For: ("targets",), ast.Comprehension: ("targets",),
+    ast.Assign: ("targets",), ast.Share: ("name",), ast.For: ("targets",), ast.Clause: ("targets",),
     ast.Input: ("name", "shape"), ast.Parameter: ("name",), ast.ExprStatement: ("name",),
     ast.Signature: ("inputs", "outputs"),
 }  # fmt: skip

@@ -99,13 +99,14 @@ def feature_size(x: TensorType, axis: int | None = None) -> int:
     return known(x.shape[at], "the number of features", hint=hint)
 
 
-def number_for(x: TensorType, value: float, kind: str) -> int | float:
-    """A number as `x` holds them, `2` where `2.0` was given. Raises OpError where its dtype cannot hold it."""
+def number_for(x: TensorType, value: float, kind: str, argument: str = "value") -> int | float:
+    """A number, the `argument` of an op, as `x` holds them: `2` where `2.0` was given. Raises OpError where its dtype
+    cannot hold it."""
     whole = value == value // 1 and abs(value) != float("inf")
     if x.dtype == "bool" or ("int" in x.dtype and not whole):
         message = f"`{kind}` of {x} and {value}"
         hint = "`cast(dtype=float32)` makes real numbers"
-        raise OpError(message, argument="value", code="dtype-mismatch", hint=hint)
+        raise OpError(message, argument=argument, code="dtype-mismatch", hint=hint)
     return int(value) if whole else value
 
 

@@ -62,13 +62,19 @@ class Targets(Node, frozen=True):
     items: tuple[Target, ...]
 
 
-class Comprehension(Node, frozen=True):
-    """`[item for targets in iterable if condition]`."""
+class Clause(Node, frozen=True):
+    """`for targets in iterable if condition` of a comprehension; any number of conditions."""
 
-    item: Expr
     targets: tuple[Target, ...]
     iterable: Expr
-    condition: Expr | None
+    conditions: tuple[Expr, ...]
+
+
+class Comprehension(Node, frozen=True):
+    """`[item for ... for ...]`: the clauses go from the outermost loop to the innermost."""
+
+    item: Expr
+    clauses: tuple[Clause, ...]
 
 
 class Argument(Node, frozen=True):

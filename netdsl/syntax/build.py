@@ -244,8 +244,10 @@ class Builder:
         return ast.Labelled(_span(c), c[0], c[1])
 
     def generator(self, c: Children) -> ast.Comprehension:
-        item, _, targets, iterable, _, condition = c
-        return ast.Comprehension(_span(c), item, targets, iterable, condition)
+        return ast.Comprehension(_span(c), c[0], tuple(c[1:]))
+
+    def clause(self, c: Children) -> ast.Clause:
+        return ast.Clause(_span(c), c[1], c[2], tuple(c[4::2]))
 
     def index(self, c: Children) -> ast.Index:
         return ast.Index(_span(c), c[0], c[2])
@@ -268,8 +270,7 @@ class Builder:
         return ast.ListExpr(_span(c), _nodes(c))
 
     def comprehension(self, c: Children) -> ast.Comprehension:
-        _, item, _, targets, _, iterable, _, condition, _ = c
-        return ast.Comprehension(_span(c), item, targets, iterable, condition)
+        return ast.Comprehension(_span(c), c[1], tuple(c[2:-1]))
 
     def residual(self, c: Children) -> ast.Residual:
         return ast.Residual(_span(c), _arguments(c[1:-1]), c[-1])

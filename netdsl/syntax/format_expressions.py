@@ -95,10 +95,10 @@ class Expressions:
         return self.listed(node, node.items, "(", ",)" if only else ")", comma="" if only else ",")
 
     def Comprehension(self, node: ast.Comprehension, _: bool) -> Doc:  # noqa: N802
-        head: Doc = ["for ", self.targets(node.targets), " in ", self.expression(node.iterable, OR, True)]
-        parts = [self.expression(node.item, free=True), head]
-        if node.condition is not None:
-            parts.append(["if ", self.expression(node.condition, OR, True)])
+        parts = [self.expression(node.item, free=True)]
+        for clause in node.clauses:
+            parts.append(["for ", self.targets(clause.targets), " in ", self.expression(clause.iterable, OR, True)])
+            parts += [["if ", self.expression(c, OR, True)] for c in clause.conditions]
         return group(["[", nest([Line(""), joined(Line(), parts)]), Line(""), "]"])
 
     def targets(self, targets: Sequence[ast.Target]) -> str:

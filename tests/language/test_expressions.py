@@ -67,9 +67,9 @@ def shape_of_python(node: Any) -> Any:
             return ("slice", shape_of_python(a), *(None if e is None else shape_of_python(e) for e in (x, y, z)))
         case python.Subscript(value=a, slice=i):
             return ("index", shape_of_python(a), shape_of_python(i))
-        case python.ListComp(elt=a, generators=[part]):
-            condition = [*map(shape_of_python, part.ifs)]
-            return ("each", shape_of_python(a), python.unparse(part.target), shape_of_python(part.iter), condition)
+        case python.ListComp(elt=a, generators=parts):
+            loops = [(python.unparse(p.target), shape_of_python(p.iter), [*map(shape_of_python, p.ifs)]) for p in parts]
+            return ("each", shape_of_python(a), loops)
     raise AssertionError(python.dump(node))
 
 
@@ -102,11 +102,14 @@ def shape_of_ours(node: Any) -> Any:
             return ("slice", s(a), *(None if e is None else s(e) for e in (x, y, z)))
         case ast.Index(value=a, index=i):
             return ("index", s(a), s(i))
-        case ast.Comprehension(item=a, targets=targets, iterable=b, condition=c):
-            names = ", ".join(t.id for t in targets if isinstance(t, ast.Name))
-            target = f"({names})" if len(targets) > 1 else names
-            return ("each", s(a), target, s(b), [] if c is None else [s(c)])
+        case ast.Comprehension(item=a, clauses=clauses):
+            return ("each", s(a), [(_targets(c), s(c.iterable), [*map(s, c.conditions)]) for c in clauses])
     raise AssertionError(node)
+
+
+def _targets(clause: ast.Clause) -> str:
+    names = ", ".join(t.id for t in clause.targets if isinstance(t, ast.Name))
+    return f"({names})" if len(clause.targets) > 1 else names
 
 
 class Pythonic(Writer):
@@ -152,7 +155,8 @@ SPELLINGS = """
 1 if a else 2 if b else 3 ~ -x ** -2 ~ not a == b ~ a < b < c ~ a or b and not c ~ 2 ** 3 ** 4 ~ a - b - c ~ x[1:]
 x[::2] ~ x[-1]
 f(*a, b=c) ~ [*a, 1] ~ (1,) ~ () ~ [] ~ a not in b ~ 'it\\'s' ~ "\\x41\\n\\\\" ~ 1_000 ~ 0xFF ~ 1e-6 ~ 1. ~ .5
-[x for x in y if x] ~ a @ b // c % d ~ f()()[0](1,) ~ (a) ~ ((a, b), c) ~ x[(1, 2)] ~ -1 ** 2 ~ not not a
+[x for x in y if x] ~ [a for x in y for a in x] ~ [a for x in y if x if z for a, b in x if b]
+a @ b // c % d ~ f()()[0](1,) ~ (a) ~ ((a, b), c) ~ x[(1, 2)] ~ -1 ** 2 ~ not not a
 """
 
 

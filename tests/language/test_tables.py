@@ -47,6 +47,31 @@ def test_sinusoidal_positions() -> None:
     torch.testing.assert_close(found.module(seed=0)(x), x + sinusoidal(64, 16)[:9], rtol=1e-5, atol=1e-5)
 
 
+BUCKETS = """
+block Buckets(length, buckets=32, furthest=128) {
+  relative = (arange(length) -> unsqueeze(axis=0)) - (arange(length) -> unsqueeze(axis=1))
+  exact = buckets // 4
+  distance = relative -> absolute
+  far = distance -> clamp(min=1) -> cast(float32) -> it / exact -> log -> it / log(furthest / exact) * exact
+  far = exact + (far -> cast(int64)) -> clamp(max=buckets // 2 - 1)
+  (relative -> sign -> clamp(min=0)) * (buckets // 2) + where(condition=distance -> less(exact), a=distance, b=far)
+}"""
+
+
+def buckets(length: int) -> torch.Tensor:
+    """T5's (Raffel et al., 2020) 32 buckets of offsets up to 128, as its code has them."""
+    relative = torch.arange(length)[None, :] - torch.arange(length)[:, None]
+    distance = relative.abs()
+    far = 8 + (torch.log(distance.float() / 8) / math.log(128 / 8) * 8).to(torch.long)
+    return (relative > 0).long() * 16 + torch.where(distance < 8, distance, far.clamp(max=15))
+
+
+def test_buckets_of_relative_positions() -> None:
+    found = net("input rows [200, 200]\n  table = Buckets(200)\n  it + (table -> cast(float32))", BUCKETS)
+    x = torch.zeros(1, 200, 200)
+    assert torch.equal(found.module(seed=0)(x)[0].long(), buckets(200))
+
+
 def test_a_table_is_a_buffer_that_is_not_saved() -> None:
     found = net("input rows [6, 8]\n  positions = linspace(0, 1, 8) -> sin\n  it + positions")
     assert [(b.path, b.shape, b.persistent) for b in buffers(found.checked.main)] == [("positions", (1, 8), False)]

@@ -67,7 +67,7 @@ class Writer:
         makers = (
             lambda: ast.ListExpr(AT, self.items(depth)),
             lambda: ast.TupleExpr(AT, self.items(depth)),
-            lambda: ast.Comprehension(AT, inner(), self.targets(), inner(), self.maybe(inner)),
+            lambda: ast.Comprehension(AT, inner(), self.some(lambda: self.clause(inner), 1, 2)),
             lambda: ast.Call(AT, inner(), self.arguments(depth)),
             lambda: ast.Index(AT, inner(), inner()),
             lambda: ast.Index(AT, inner(), ast.Slice(AT, self.maybe(inner), self.maybe(inner), self.maybe(inner))),
@@ -106,6 +106,9 @@ class Writer:
     def targets(self, depth: int = 2) -> tuple[Any, ...]:
         nested = lambda: ast.Targets(AT, self.targets(depth - 1))  # noqa: E731
         return self.some(lambda: self.pick((self.name, nested if depth else self.name))(), 1)
+
+    def clause(self, inner: Callable[[], Any]) -> ast.Clause:
+        return ast.Clause(AT, self.targets(), inner(), self.some(inner, 0, 2))
 
     # Statements
 

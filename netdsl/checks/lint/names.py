@@ -8,7 +8,7 @@ from netdsl.syntax import ast
 
 BOUND: dict[type, tuple[str, ...]] = {
     ast.Assign: ("targets",), ast.Share: ("name",), ast.ExprStatement: ("name",), ast.Parameter: ("name",),
-    ast.Input: ("name", "dtype"), ast.For: ("targets",), ast.Comprehension: ("targets",), ast.Label: ("name",),
+    ast.Input: ("name", "dtype"), ast.For: ("targets",), ast.Clause: ("targets",), ast.Label: ("name",),
     ast.Labelled: ("name",), ast.Output: ("name",), ast.Argument: ("name",), ast.Block: ("name",),
     ast.Constant: ("name",), ast.Variant: ("name",), ast.Recipe: ("name",), ast.Import: ("names",),
     ast.Field: ("name",), ast.Freeze: ("selectors",), ast.Group: ("selectors",),
