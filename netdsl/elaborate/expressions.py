@@ -5,7 +5,7 @@ Nothing of a spec is ever executed as Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from netdsl.elaborate.arithmetic import (
     truth,
     unary,
 )
+from netdsl.elaborate.comprehensions import rounds
 from netdsl.elaborate.declared import Declared
 from netdsl.elaborate.hints import not_a_layer
 from netdsl.elaborate.names import Env, Silent, refused_layer_name, unknown_name
@@ -166,26 +167,12 @@ class Evaluator:
 
     def _comprehension(self, node: ast.Comprehension, env: Env) -> tuple[Any, ...]:
         inner = Env(env.module, dict(env.locals), env.compute)
-        return tuple([self.settled(node.item, inner) for _ in self._rounds(node.clauses, inner)])
 
-    def _rounds(self, clauses: tuple[ast.Clause, ...], env: Env) -> Iterator[None]:
-        """Bind the names of a comprehension, once for each of its items."""
-        loops = [iter(self.sequence(clauses[0].iterable, env))]
-        while loops:
-            spend(2)
-            clause = clauses[len(loops) - 1]
-            for item in loops[-1]:
-                self.assign(clause.targets, item, env, env.place(clause.iterable))
-                break
-            else:
-                loops.pop()
-                continue
-            if not all(self.truth(c, env) for c in clause.conditions):
-                continue
-            if len(loops) == len(clauses):
-                yield
-            else:
-                loops.append(iter(self.sequence(clauses[len(loops)].iterable, env)))
+        def bind(clause: ast.Clause, item: Any) -> None:
+            self.assign(clause.targets, item, inner, inner.place(clause.iterable))
+
+        each = rounds(node.clauses, lambda n: self.sequence(n, inner), bind, lambda n: self.truth(n, inner))
+        return tuple([self.settled(node.item, inner) for _ in each])
 
     def assign(self, targets: tuple[ast.Target, ...], value: Any, env: Env, at: Place) -> None:
         """Bind one name to a value, or several to its items."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register
 from netdsl.ops.features import floating, is_bare, same_elements, unclear
+from netdsl.ops.lowering import reshaped
 from netdsl.ops.patterns import Pattern, bind, features_of, flat, read_pattern
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
@@ -68,9 +69,7 @@ class Einsum(Op, frozen=True):
         return Torch(expression=Call("torch.einsum", (self._equation(), *values)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        names = [
-            g.op("Reshape", o.name, g.const((1, *o.type.shape), "int64")) if is_bare(o.type) else o.name for o in x
-        ]
+        names = [reshaped(g, o, *o.type.shape) if is_bare(o.type) else o.name for o in x]
         return g.op("Einsum", *names, equation=self._equation())
 
     def _read(self) -> Pattern:

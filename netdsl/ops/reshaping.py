@@ -215,17 +215,14 @@ class Unsqueeze(Op, frozen=True):
     def torch(self, *inputs: TensorType) -> Torch:
         (x,) = inputs
         if is_bare(x):
-            return Torch(expression=Call(".reshape", (X(), *self._with_batch(x))))
+            return Torch(expression=Call(".reshape", (X(), 1, *self.infer(Assumptions(), x).shape)))
         return Torch(expression=Call(".unsqueeze", (X(), axis_of(x, self.axis, extra=1) + 1)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         if is_bare(x[0].type):
-            return g.op("Reshape", x[0].name, g.const(self._with_batch(x[0].type), "int64"))
+            return reshaped(g, x[0], *self.infer(Assumptions(), x[0].type).shape)
         at = axis_of(x[0].type, self.axis, extra=1) + 1
         return g.op("Unsqueeze", x[0].name, g.const((at,), "int64"))
-
-    def _with_batch(self, x: TensorType) -> tuple[Dim, ...]:
-        return (1, *self.infer(Assumptions(), x).shape)
 
 
 @register("squeeze")

@@ -63,7 +63,7 @@ class Targets(Node, frozen=True):
 
 
 class Clause(Node, frozen=True):
-    """`for targets in iterable if condition` of a comprehension; any number of conditions."""
+    """`for targets in iterable if condition` of a comprehension, with any number of conditions."""
 
     targets: tuple[Target, ...]
     iterable: Expr
@@ -188,8 +188,6 @@ class ExprStatement(Node, frozen=True):
 
 
 class Assign(Node, frozen=True):
-    """`targets = value`."""
-
     targets: tuple[Name, ...]
     value: Expr
 
@@ -252,8 +250,6 @@ class Output(Node, frozen=True):
 
 
 class Parameter(Node, frozen=True):
-    """A formal argument of a block or a net."""
-
     name: Name
     default: Expr | None
 
@@ -394,10 +390,7 @@ Expr = Union[
     Number, String, Literal, Name, Weight, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare,
     Conditional, Quantity, Choice, Pipeline, Residual, Body,
 ]  # fmt: skip
-Item = Union[
-    Number, String, Literal, Name, Weight, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare,
-    Conditional, Quantity, Choice, Pipeline, Residual, Body, Splat, Labelled,
-]  # fmt: skip
+Item = Union[Expr, Splat, Labelled]
 Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
 Entry = Union[Field, Vary, Measure, Comparison, Plot]

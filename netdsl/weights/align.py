@@ -199,7 +199,7 @@ class Search:
     def _sooner(self, node: Node, first: tuple[Node, int], second: tuple[Node, int]) -> bool | None:
         """Whether words say that the first of two is used first, as it is; None where they say nothing."""
         (a, at), (b, later) = first, second
-        said = earlier(a.path[len(node.path)], b.path[len(node.path)])
+        said = _said(a.path[len(node.path)], b.path[len(node.path)])
         if said is not None and self.use.depends(_mask(later, b.size), _mask(at, a.size)):
             return said
         return self._further_back(node, first, second)
@@ -257,6 +257,14 @@ class Search:
         straight = self._common_words(node, base, a, at) | self._common_words(node, base, b, later)
         crossed = self._common_words(node, base, a, later) | self._common_words(node, base, b, at)
         return bool(straight - crossed)
+
+
+def _said(a: str, b: str) -> bool | None:
+    """Whether names say that `a` is used before `b`: by their words, or as the body of a net before its last layer."""
+    for one, other, sooner in ((a, b, True), (b, a, False)):
+        if is_repeated(one) and "final" in concepts(other):
+            return sooner
+    return earlier(a, b)
 
 
 def _beside(node: Node, order: Order) -> set[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -20,17 +20,25 @@ CHANNELS: tuple[Channels, ...] = ("sum", "mean", "repeat")
 
 def own_values(match: Match, state: Arrays, shapes: Mapping[str, Shape], channels: Channels = "sum") -> dict[str, Any]:
     """The net's tensors of a match by key, from a file's tensors. Raises WeightsError."""
+    pairs = _one_by_one(match.own, match.foreign)
+    if pairs:
+        return {own.key: evaluate(foreign, state).reshape(shapes[own.key]) for own, foreign in pairs}
     value = evaluate(match.foreign, state)
     if not match.own.key:
-        rows = np.cumsum([s.shape[0] for s in match.own.inputs])[:-1]
-        pieces = np.split(value.reshape(match.own.shape), rows)
-        return {s.key: a.reshape(shapes[s.key]) for s, a in zip(match.own.inputs, pieces, strict=True)}
+        return {k: a.reshape(shapes[k]) for k, a in _undone(match.own, value.reshape(match.own.shape)).items()}
     shape = shapes[match.own.key]
     if match.change == "channels":
         value = with_channels(value, shape, channels)
     elif match.change == "positions":
         value = with_positions(value, shape, match.own.key)
     return {match.own.key: value.reshape(shape)}
+
+
+def _one_by_one(own: Source, foreign: Source) -> list[tuple[Source, Source]]:
+    """The tensors of two weights that are normalised alike, each with its own; none where they are not."""
+    alike = own.how == foreign.how in ("weight norm", "spectral norm")
+    pairs = list(zip(own.inputs, foreign.inputs, strict=False))
+    return pairs if alike and all(prod(a.shape) == prod(b.shape) for a, b in pairs) else []
 
 
 def evaluate(source: Source, state: Arrays) -> Any:
@@ -124,8 +132,10 @@ def foreign_values(match: Match, own: Arrays) -> dict[str, Any]:
     """The file's tensors of a match by key, from the net's tensors: the inverse. Raises WeightsError."""
     if match.change is not None:
         raise WeightsError("no-way-back", f"`{match.own.keys[0]}` has another size in the file: there is no way back")
-    pieces = [np.asarray(own[k]) for k in match.own.keys]
-    value = pieces[0] if match.own.key else np.concatenate([p.reshape(len(p), -1) for p in pieces])
+    pairs = _one_by_one(match.own, match.foreign)
+    if pairs:
+        return {b.key: evaluate(a, own).reshape(b.shape) for a, b in pairs}
+    value = evaluate(match.own, own)
     return _undone(match.foreign, value.reshape(match.foreign.shape) if match.foreign.shape else value)
 
 

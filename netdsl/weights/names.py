@@ -34,8 +34,13 @@ EARLIER = (
 )  # fmt: skip
 """Pairs of words of which the first names what is used first, where one of the two feeds the other."""
 
-REPEATED = frozenset({"blocks", "layers", "stages", "layer", "encoder", "h", "features"})
-FINAL = frozenset({"norm", "ln", "ln_f", "norm_f", "final_norm", "norm_final", "layernorm", "layer_norm", "final"})
+REPEATED = frozenset(
+    {"block", "blocks", "layers", "stages", "layer", "encoder", "encoders", "decoders", "h", "features"}
+)
+FINAL = frozenset({
+    "norm", "ln", "ln_f", "norm_f", "final_norm", "norm_final", "layernorm", "layer_norm", "final", "final_layer_norm",
+    "after_norm",
+})  # fmt: skip
 """What everybody calls the body of a net and the norm after it."""
 
 PREVIOUS = frozenset({"prev", "previous"})

@@ -144,3 +144,23 @@ def test_antialias_is_pillows() -> None:
         np.testing.assert_allclose(found, np.asarray(pillows), atol=1e-6)
     (refused,) = body("upsample(size=(3, 1), mode=bilinear, antialias=true)", "[1, 12, 9]").diagnostics
     assert "one column" in refused.message
+
+
+VECTOR = "v = param((9,), init=normal) -> narrow(0, L)"
+MATRIX = "m = param((3, 9), init=normal) -> narrow(0, L, axis=1)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{VECTOR}\n  x + (v -> unsqueeze(axis=0) -> expand((3, L)))",
+        f'{VECTOR}\n  einsum("c l, l -> c l", x, v -> exp)',
+        f"{VECTOR}\n  concat(x, v -> flip(axis=0) -> reshape((1, L)))",
+        f"{MATRIX}\n  y = m -> permute((1, 0)) -> narrow(0, L)\n  x + (y -> permute((1, 0)))",
+        "m = param((9, 9), init=normal) -> narrow(0, L) -> narrow(0, L, axis=1)\n  matmul(a=x, b=m)",
+        f"{MATRIX}\n  stack(x, m -> pad((1, 0)) -> narrow(0, L, axis=1))",
+    ],
+)
+def test_what_no_input_feeds_has_open_sizes_too(text: str) -> None:
+    """A parameter has a batch axis of size 1, or none where it is a vector: its sizes stand behind it."""
+    assert held(body(text, "[3, L]"), 0, 4)

@@ -87,6 +87,42 @@ def fairseq(state: Arrays) -> Arrays:
     return found
 
 
+T5 = """
+block Attend(bias): [L, D] -> [L, D] {
+  q, k, v = [linear(D, bias=false) -> rearrange("l (h d) -> h l d", h=2) for _ in range(3)]
+  sdpa(q, k, v, mask=bias, scale=1.0) -> rearrange("h l d -> l (h d)") -> linear(D, bias=false)
+}
+
+net Net {
+  input x [6, 8]
+  table = param((2, 36))
+  bias = table -> reshape((2, 6, 6))
+  x
+  layers: repeat 3 {
+    residual { rmsnorm -> Attend(bias) }
+    residual { rmsnorm -> linear(16, bias=false) -> relu -> linear(8, bias=false) }
+  }
+  rmsnorm
+}
+"""
+
+
+def t5(state: Arrays) -> Arrays:
+    """One layer owns the bias of all, so that its prefix holds what is used before it."""
+    words = {
+        "rmsnorm1": "0.layer_norm", "rmsnorm2": "1.layer_norm", "linear1": "1.DenseReluDense.wi",
+        "linear2": "1.DenseReluDense.wo", "attend.linear1": "0.SelfAttention.q", "attend.linear2": "0.SelfAttention.k",
+        "attend.linear3": "0.SelfAttention.v", "attend.linear4": "0.SelfAttention.o",
+    }  # fmt: skip
+    found = {"encoder.final_layer_norm.weight": state["rmsnorm.weight"]}
+    found["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = state["table"][0]
+    for key, array in state.items():
+        if key.startswith("layers."):
+            _, number, layer = key.removesuffix(".weight").split(".", 2)
+            found[f"encoder.block.{number}.layer.{words[layer]}.weight"] = array
+    return found
+
+
 CASES: dict[str, tuple[str, Callable[[Arrays], Arrays]]] = {
     "keras": (CHAIN, keras),
     "transposed convolutions of keras": (
@@ -95,6 +131,7 @@ CASES: dict[str, tuple[str, Callable[[Arrays], Arrays]]] = {
     ),
     "flax": ("net Net {\n  input x [8]\n  linear(8) -> relu -> linear(8) -> relu -> linear(8)\n}\n", flax),
     "fairseq": (LAYER, fairseq),
+    "t5": (T5, t5),
     "kernels with their outputs first": (
         "net Net {\n  input x [8]\n  linear(8) -> relu -> linear(5)\n}\n",
         lambda s: {k.replace("weight", "kernel"): a for k, a in s.items()},

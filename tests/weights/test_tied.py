@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
+from netdsl.weights.convert import reverse
 from netdsl.weights.load import Rules, load
 from netdsl.weights.read import Foreign
 from netdsl.weights.slots import slots
@@ -66,3 +68,32 @@ def test_layers_that_were_copied_are_no_tied_weights() -> None:
     }  # fmt: skip
     layers = {f"encoder.layers.{i}.{key}": array for i in range(3) for key, array in one.items()}
     assert not load(net(text).checked, Foreign("f", layers), dict, Rules()).found.left_over
+
+
+NORMED = "net N { input x [3, L]\n conv(8, 3, weight_norm=true) -> relu -> conv(8, 3, weight_norm=true) -> relu }"
+
+
+@pytest.mark.parametrize("spelling", ["old", "new", "none"])
+@pytest.mark.parametrize("names", [("conv1", "conv2"), ("a", "b")])
+def test_a_layer_under_two_names_is_one(spelling: str, names: tuple[str, str]) -> None:
+    """`self.net = nn.Sequential(self.conv1, ...)` beside `self.conv1`, as in the TCN of Bai et al. (2018)."""
+    random = np.random.default_rng(0)
+    layers, wanted = {}, []
+    for at, (name, inputs) in enumerate(zip(names, (3, 8), strict=True)):
+        v, g = random.normal(size=(8, inputs, 3)).astype("float32"), np.full((8, 1, 1), at + 2, "float32")
+        weight = g * v / np.sqrt((v * v).sum((1, 2), keepdims=True))
+        parts = {
+            "old": {"weight_g": g, "weight_v": v},
+            "new": {"parametrizations.weight.original0": g, "parametrizations.weight.original1": v},
+            "none": {"weight": weight},
+        }[spelling] | {"bias": np.zeros(8, "float32")}
+        wanted.append(weight)
+        layers |= {f"{place}.{k}": a for k, a in parts.items() for place in (name, f"net.{2 * at}")}
+    module = net(NORMED).module(seed=0)
+    found = load(net(NORMED).checked, Foreign("f", dict(sorted(layers.items(), reverse=True))), dict, Rules())
+    module.load_state_dict({k: torch.from_numpy(a) for k, a in found.state.items()})
+    for layer, weight in zip((module.conv1, module.conv2), wanted, strict=True):
+        np.testing.assert_allclose(layer.weight.detach(), weight, rtol=1e-5, atol=1e-6)
+    back, kept = reverse(found.found.matches, found.state, layers)
+    assert not kept
+    assert all(np.allclose(back[k], a, atol=1e-6) for k, a in layers.items())

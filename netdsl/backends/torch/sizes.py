@@ -8,6 +8,7 @@ from itertools import permutations
 
 from netdsl.backends.torch.tree import Apply, Node, Num, Shape
 from netdsl.diagnostics.diagnostic import fault
+from netdsl.ops.features import is_bare
 from netdsl.sizes.dims import Dim, Extreme, Floor, Size, evaluate, floordiv, symbols
 from netdsl.source import Place
 from netdsl.tensors import TensorType
@@ -21,7 +22,7 @@ Found = tuple[Dim, Shape]
 
 def express(size: Dim, values: Mapping[int, TensorType], at: Place) -> Node:
     """A size in terms of the shapes of values, given by number. Raises Fault where it cannot be found in them."""
-    shapes = [(d, Shape(i, k + t.batched)) for i, t in values.items() for k, d in enumerate(t.shape)]
+    shapes = [(d, Shape(i, -1 if is_bare(t) else k + 1)) for i, t in values.items() for k, d in enumerate(t.shape)]
     known: list[Found] = [(d, s) for d, s in shapes if isinstance(d, Size)]
     found = _express(size, known)
     if found is None:
