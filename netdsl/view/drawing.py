@@ -10,8 +10,9 @@ from netdsl.ir.model import Definition, Value
 from netdsl.view.grid import Grid, Node, arrange
 from netdsl.view.item import Body, Item
 from netdsl.view.items import Bodies
-from netdsl.view.place import Cell, Cells, place
+from netdsl.view.place import Cell, Cells, place, side_lanes
 from netdsl.view.route import Point, Routes, Way, from_above
+from netdsl.view.straighten import straighten
 
 CHAR, SMALL = 7.0, 5.9
 """The width of a character of a label, and of one in small print."""
@@ -135,7 +136,9 @@ class Drawings:
         grid = self._grid(definition, body)
         inner = [self._inside(definition, i.body, depth) for i in body.items]
         cells = _cells(grid, body, inner, nested)
-        lanes = place(grid, cells)
+        place(grid, cells)
+        straighten(grid, cells)
+        lanes = side_lanes(grid, cells)
         left = BAND if nested else 0.0
         quiet = {o.value.name for o in body.outputs} if nested else set()
         routes = Routes(grid, cells, lanes, quiet, _sides(grid, cells, lanes, body, inner))
@@ -203,7 +206,7 @@ def _port_cell(node: Node, body: Body, nested: bool, label: float) -> Cell:
 def _item_cell(item: Item, inner: Drawing | None, label: float) -> Cell:
     if inner is not None:
         ins, outs = [p.x for p in inner.inputs], [p.x for p in inner.outputs]
-        return Cell(inner.width, inner.height, ins, outs, label)
+        return Cell(inner.width, inner.height, ins, outs, label, frame=True)
     many = len(item.outs)
     if sign(item):
         width = height = CIRCLE
@@ -241,7 +244,7 @@ def _sides(
 def _beside(x: float, node: Node, grid: Grid, cell: Cell) -> int:
     """Whether a line that comes down at `x` has a free way to a node: from the right (1), the left (-1), or not."""
     layer = grid.layers[node.layer]
-    if layer[-1] is node and x > cell.left + cell.extent:
+    if layer[-1] is node and x > cell.left + max(cell.extent, cell.width + ROOM):
         return 1
     return -1 if layer[0] is node and x < cell.left - ROOM else 0
 
@@ -260,6 +263,11 @@ def sign(item: Item) -> str:
 def title(item: Item) -> str:
     """The text in a box: the label, and how many equal ones there are."""
     return f"{item.label} {TIMES} {item.count:,}" if item.count > 1 else item.label
+
+
+def is_long(box: Box) -> bool:
+    """Whether the text along an open box must be made narrower."""
+    return len(title(box.item)) * SMALL > box.height - 8
 
 
 def shape_width(value: Value) -> float:

@@ -34,10 +34,10 @@ def runs(steps: list[Step], uses: Counter[str]) -> list[list[Step]]:
 
 
 def _equal(a: Step, b: Step) -> bool:
-    """Whether two steps call the same on equal types."""
+    """Whether two steps call the same on what is written in the same way."""
     same = a.callee is b.callee or (not isinstance(a.callee, Definition) and a.callee == b.callee)
-    types = [v.type for v in (*a.inputs, *a.outs)]
-    return same and a.training == b.training and types == [v.type for v in (*b.inputs, *b.outs)]
+    types = [(v.type.shape, v.type.dtype) for v in (*a.inputs, *a.outs)]
+    return same and a.training == b.training and types == [(v.type.shape, v.type.dtype) for v in (*b.inputs, *b.outs)]
 
 
 def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:

@@ -6,11 +6,16 @@ from collections import Counter
 
 from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
+from netdsl.ops.arithmetic import Scalar
 from netdsl.ops.base import Op
+from netdsl.ops.einops import Reduce
 from netdsl.sizes.dims import Dim, total
 from netdsl.summary.rows import kind
 from netdsl.view.folds import LONG, MOST, PERIOD, blocks_alike, cycles, repeats, runs, segments
 from netdsl.view.item import Body, Item
+
+WORDS = 26
+"""How much small print a box has at most, in characters."""
 
 
 class Bodies:
@@ -69,8 +74,8 @@ class Bodies:
         costs = [count.step_totals(s, self._costs) for s in run]
         return Item(
             first.layer or "",
-            _block_name(body, first.layer or "") if body else kind(first),
-            _arguments(body) if body else _channels(first),
+            _block_name(body, first.layer or "") if body else _op_name(first),
+            _arguments(body) if body else _channels(first) or _pattern(first.callee),
             family(first.callee),
             run,
             first.inputs,
@@ -144,7 +149,7 @@ def _arguments(body: Definition) -> str:
     text = ""
     for word in shown:
         longer = f"{text}, {word}" if text else word
-        if len(longer) > 26:
+        if len(longer) > WORDS:
             return text
         text = longer
     return text
@@ -159,6 +164,22 @@ def _channels(step: Step) -> str:
     if not before.shape or not after.shape or before.shape[axis] == after.shape[axis]:
         return ""
     return f"{before.shape[axis]} → {after.shape[axis]}"
+
+
+def _op_name(step: Step) -> str:
+    """An op in a word or two; arithmetic with a number as it is written: `1 - x`."""
+    op = step.callee
+    if not isinstance(op, Scalar):
+        return kind(step)
+    number = f"{op.value:.6g}"
+    return f"{number} {op.operator} x" if op.reverse else f"x {op.operator} {number}"
+
+
+def _pattern(op: Op | Definition) -> str:
+    """The pattern of an op of named axes, if it is short."""
+    pattern: str = getattr(op, "pattern", "")
+    text = pattern.replace("->", "→") + (f", {op.reduction}" if isinstance(op, Reduce) else "")
+    return text if pattern and len(text) <= WORDS else ""
 
 
 FAMILIES = {

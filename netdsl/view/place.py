@@ -15,6 +15,9 @@ BESIDE = 16.0
 LANE = 16.0
 """Between a side lane and what is left of it."""
 
+JOG, CORNER = 10.0, 6.0
+"""A line that would jog by less goes straight; how near to the corner of a box it may start or end."""
+
 FIRM = 1e7
 """How firmly the main path holds its place."""
 
@@ -23,7 +26,8 @@ HOME = 0.3
 
 
 class Cell(Struct, eq=False):
-    """The room a node takes: `left` is what `place` finds; `label` is the room its shapes need right of a port."""
+    """The room a node takes: `left` is what `place` finds; `label` is the room its shapes need right of a port;
+    `frame`: its ports are those of the drawing inside of it."""
 
     width: float
     height: float
@@ -31,6 +35,7 @@ class Cell(Struct, eq=False):
     outs: Sequence[float]
     label: float = 0.0
     left: float = 0.0
+    frame: bool = False
 
     @property
     def extent(self) -> float:
@@ -46,8 +51,8 @@ Pull = tuple[int, float, float]
 """Another node, the offset at which a link would be straight, and how strongly it pulls."""
 
 
-def place(grid: Grid, cells: Cells) -> list[float]:
-    """Set `left` of all cells; gives the position of the side lane of every link (0 for one that has none)."""
+def place(grid: Grid, cells: Cells) -> None:
+    """Set `left` of all cells."""
     firm = _straight(grid, cells)
     above, below = _pulls(grid, cells)
     chains = _chains(grid)
@@ -60,7 +65,6 @@ def place(grid: Grid, cells: Cells) -> list[float]:
             _align(chains, cells)
         _stand(grid, cells, firm)
     _shift(cells)
-    return _lanes(grid, cells)
 
 
 def _straight(grid: Grid, cells: Cells) -> set[int]:
@@ -229,9 +233,13 @@ def _shift(cells: Cells) -> None:
         cell.left = round(cell.left - least, 1)
 
 
-def _lanes(grid: Grid, cells: Cells) -> list[float]:
-    """Side lanes for the links that skip layers, short ones inside of long ones, right of all that they pass."""
+def side_lanes(grid: Grid, cells: Cells) -> list[float]:
+    """The position of the side lane of every link (0 for one that has none): of those that skip layers, short ones
+    inside of long ones, right of all that they pass."""
     right = [max((cells[id(n)].left + cells[id(n)].extent for n in layer), default=0.0) for layer in grid.layers]
+    for link in grid.links:
+        if link.via and not link.skip:  # it may come down beside its reader
+            right[link.target.layer] = max(right[link.target.layer], cells[id(link.via[-1])].left)
     lanes = [0.0] * len(grid.links)
     taken: dict[tuple[str, int], float] = {}
     order = sorted(range(len(grid.links)), key=lambda i: _span(grid.links[i]))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 
 from netdsl.view.grid import Grid, Link, Node, hops
-from netdsl.view.place import Cell, Cells
+from netdsl.view.place import CORNER, JOG, Cell, Cells
 
 Point = tuple[float, float]
 
@@ -16,6 +16,12 @@ SHAPE = 17.0
 """The room for a shape below a box."""
 
 TRACK, ARROW, STUB = 7.0, 11.0, 6.0
+
+ROUNDED = 0.3
+"""What positions are away from one another because they are rounded."""
+
+APART = 5.0
+"""How near to one another lines may arrive."""
 
 
 class Way(Struct, frozen=True, eq=False):
@@ -76,8 +82,10 @@ class Routes:
         found: dict[int, float] = {}
         for target, arriving in waiting.items():
             cell = self._cells[target]
-            if len(cell.ins) and not _is_closed(cell):
-                found |= {i: cell.left + cell.ins[self._grid.links[i].port] for _, i in arriving}
+            if not _is_closed(cell):
+                for x, i in arriving:
+                    port = cell.left + cell.ins[self._grid.links[i].port]
+                    found[i] = x if abs(x - port) < ROUNDED else port
             else:
                 found |= _spread(sorted(arriving), cell)
         return found
@@ -88,8 +96,8 @@ class Routes:
     def _pieces(self, number: int, link: Link) -> list[Run]:
         """The horizontal pieces of a link, from the top down."""
         fan = self._readers[link.value.name] > 1
-        key: tuple[str, object] = ("from", link.value.name) if fan else ("to", id(link.target))
-        into: tuple[str, object] = ("to", id(link.target))
+        into = self._into(link)
+        key: tuple[str, object] = ("from", link.value.name) if fan else into
         if link.skip:
             start, lane = leaving(link, link.source, self._cells), self._lanes[number]
             pieces = [Run(link.source.layer, start, lane, key)]
@@ -101,6 +109,11 @@ class Routes:
         return [
             Run(a.layer, x, to, key) for (a, _), x, to in zip(hops(link), stops, stops[1:], strict=False) if x != to
         ]
+
+    def _into(self, link: Link) -> tuple[str, object]:
+        """The track on which a link arrives: those of a closed box come together, of a frame each has its own place."""
+        together = _is_closed(self._cells[id(link.target)])
+        return ("to", id(link.target)) if together else ("into", (id(link.target), link.value.name))
 
     def _assign(self, gap: int, runs: list[Run]) -> int:
         """Give the pieces in a gap their tracks, so that those of different values do not overlap; how many."""
@@ -172,25 +185,33 @@ def from_above(link: Link, cells: Cells) -> float:
 
 
 def _is_closed(cell: Cell) -> bool:
-    """Whether all inputs arrive at one place, which they may share out among themselves."""
-    return len(set(cell.ins)) == 1 and cell.ins[0] == cell.width / 2 and cell.width > 0
+    """Whether its lines may share out the place among themselves."""
+    return cell.width > 0 and not cell.frame
 
 
 def _spread(arriving: list[tuple[float, int]], cell: Cell) -> dict[int, float]:
-    """Share the top of a box among links, in the order in which they come: the straight one in the middle."""
+    """Share the top of a box among links, in the order in which they come: the straight one in the middle, and what
+    would jog by a few pixels straight where it comes from."""
+    found = _shares([x for x, _ in arriving], cell)
+    places = [cell.left + CORNER - APART, *found, cell.left + cell.width - CORNER + APART]
+    for place, (x, _) in enumerate(arriving, 1):
+        if abs(x - places[place]) < JOG and places[place - 1] + APART <= x <= places[place + 1] - APART:
+            places[place] = x
+    return {i: x for x, (_, i) in zip(places[1:], arriving, strict=False)}
+
+
+def _shares(coming: list[float], cell: Cell) -> list[float]:
+    """Equal parts of the top of a box, or of both its halves where one line comes down on its middle."""
     middle = cell.left + cell.width / 2
-    straight = [a for a in arriving if abs(a[0] - middle) < 0.5][:1]
-    found = {i: x for x, i in straight}
-    sides = [arriving] if not straight else []
-    if straight:
-        at = arriving.index(straight[0])
-        sides = [arriving[:at], arriving[at + 1 :]]
-    for side, part in enumerate(sides):
-        low = cell.left if not straight or side == 0 else middle
-        width = cell.width if not straight else cell.width / 2
-        for place, (_, i) in enumerate(part):
-            found[i] = low + width * (place + 1) / (len(part) + 1)
-    return found
+    at = next((i for i, x in enumerate(coming) if abs(x - middle) < 0.5), None)
+    if at is None:
+        return _parts(cell.left, cell.width, len(coming))
+    half = cell.width / 2
+    return [*_parts(cell.left, half, at), coming[at], *_parts(middle, half, len(coming) - at - 1)]
+
+
+def _parts(start: float, width: float, count: int) -> list[float]:
+    return [start + width * (place + 1) / (count + 1) for place in range(count)]
 
 
 def _simple(points: list[Point]) -> tuple[Point, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 
 from netdsl.ir.model import Definition
-from netdsl.view.drawing import SMALL, Box, Drawing, Line, Port, title
+from netdsl.view.drawing import Box, Drawing, Line, Port, is_long, title
 from netdsl.view.route import Point
 
 Ids = Callable[[Definition], int]
@@ -87,8 +87,7 @@ def _box(box: Box, number: int, ids: Ids | None) -> str:
     middle = _n(box.width / 2)
     size = f'width="{_n(box.width)}" height="{_n(box.height)}"'
     if box.inner is not None:
-        long = len(title(item)) * SMALL > box.height - 8
-        fitted = f' textLength="{_n(box.height - 8)}" lengthAdjust="spacingAndGlyphs"' if long else ""
+        fitted = f' textLength="{_n(box.height - 8)}" lengthAdjust="spacingAndGlyphs"' if is_long(box) else ""
         turn = f'transform="translate(12 {_n(box.height / 2)}) rotate(-90)"'
         text = f'<text class="s" {turn}{fitted}>{escape(title(item))}</text>'
         return f'{at}<rect class="f{dashed}" {size} rx="6"/>{text}{content(box.inner, ids)}</g>'

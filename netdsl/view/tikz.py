@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netdsl.view.drawing import Box, Drawing, Line, Port, title
+from netdsl.view.drawing import Box, Drawing, Line, Port, is_long, title
 from netdsl.view.svg import COLOURS
 
 POINTS = 0.75
@@ -76,7 +76,8 @@ def _box(box: Box, x: float, y: float) -> Iterator[str]:
     if box.inner is not None:
         rect = _rect(x, y, box.width, box.height)
         yield rf"\draw[draw=netdslblockline!70, fill=netdslblock!35, rounded corners=4.5pt{dashed}] {rect};"
-        yield rf"\node[small, rotate=90] at ({_n(x + 9)},{_n(middle[1])}) {{{escaped(title(item))}}};"
+        fitted = rf"\resizebox{{{_n((box.height - 8) * POINTS)}pt}}{{!}}{{" if is_long(box) else "{"
+        yield rf"\node[small, rotate=90] at ({_n(x + 9)},{_n(middle[1])}) {{{fitted}{escaped(title(item))}}}}};"
         yield from _content(box.inner, x, y)
     elif box.sign:
         yield rf"\draw[{fill}] ({_n(middle[0])},{_n(middle[1])}) circle[radius={_n(box.width / 2 * POINTS)}pt];"

@@ -11,11 +11,20 @@ import pytest
 from zoo_tables import spec
 
 from netdsl.cli.main import main
+from netdsl.loader import read_import
+from netdsl.pipeline import Spec
+from netdsl.source import Source
 from netdsl.view import tex
 from netdsl.view.drawing import Drawing, Drawings
 from netdsl.view.tikz import escaped, tikz
 
 NETS = (("resnet", "ResNet18", 3), ("unet", "UNetRGB", 2), ("vit", "DeiT_Ti", 3), ("googlenet", "GoogLeNet", 2))
+
+
+def has_tex() -> bool:
+    if shutil.which("pdflatex") is None or shutil.which("kpsewhich") is None:
+        return False
+    return subprocess.run(["kpsewhich", "standalone.cls"], capture_output=True, check=False).returncode == 0
 
 
 def drawing(name: str, net: str, depth: int) -> Drawing:
@@ -64,7 +73,7 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+@pytest.mark.skipif(not has_tex(), reason="no LaTeX with the class standalone here")
 @pytest.mark.parametrize(("name", "net", "depth"), NETS)
 def test_it_compiles(name: str, net: str, depth: int, tmp_path: Path) -> None:
     (tmp_path / "a.tex").write_text(tikz(drawing(name, net, depth), net))
@@ -72,3 +81,11 @@ def test_it_compiles(name: str, net: str, depth: int, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "a.pdf").stat().st_size > 5000
+
+
+def test_a_long_name_of_an_open_block_is_as_long_as_the_block() -> None:
+    name = "Block" * 30
+    text = f"block {name} {{ conv(8, 3) -> relu }}\nnet N {{ input x [8, 16, 16]\n {name} -> flatten }}"
+    made = Drawings().of(Spec(Source(text), read_import).net().checked.main, 2)
+    height = next(box.height for box in made.boxes if box.inner)
+    assert rf"\resizebox{{{(height - 8) * 0.75:.1f}pt}}{{!}}{{{name}}}" in tikz(made, "N")
