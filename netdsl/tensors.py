@@ -11,6 +11,9 @@ from netdsl.sizes.dims import Dim, product, symbols
 LARGEST = 2**63 - 1
 """The largest size of a tensor, in PyTorch and in ONNX."""
 
+MOST_AXES = 63
+"""The most axes of a sample: with the batch they are 64, the most that PyTorch and numpy compute with."""
+
 
 UNCLEAR = -1
 """The place of features that can't be told any more: of values that were cut apart, or joined across axes."""

@@ -19,6 +19,7 @@ from netdsl.cli.failure import USAGE, WRONG, Failure, Refused, exit_code
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
 from netdsl.garbage import uncollected
+from netdsl.render.terminal import guarded
 
 COMMANDS = {
     "check": "find mistakes in specs, without running them",
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = guarded(sys.stdout), guarded(sys.stderr)
     try:
         code = _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

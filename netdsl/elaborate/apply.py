@@ -44,7 +44,7 @@ from netdsl.ops.layout import check_layout, follows, placed
 from netdsl.ops.linear import TiedLinear
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.source import Place
-from netdsl.tensors import TensorType, fits
+from netdsl.tensors import MOST_AXES, TensorType, fits
 
 STEP = 50
 """What a layer costs of the budget of work."""
@@ -179,7 +179,11 @@ class Applier:
             check_elements(op, *types)
         except OpError as error:
             raise _op_fault(error, inputs, at) from None
-        outs = placed(op, result if isinstance(result, tuple) else (result,), *types)
+        results = result if isinstance(result, tuple) else (result,)
+        if any(out.rank > MOST_AXES for out in results):
+            message = f"`{op.kind}` would give a tensor of more than {MOST_AXES} axes, the most without the batch"
+            raise fault("too-large", message, at)
+        outs = placed(op, results, *types)
         if types and follows(op, types[0]):
             self.followed.append((at, feature_axis(types[0].with_features(None)) - types[0].rank))
         if not all(fits(size) for out in outs for size in out.shape):

@@ -15,7 +15,7 @@ from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.sizes.dims import Dim, symbol
 from netdsl.source import Place
 from netdsl.syntax import ast
-from netdsl.tensors import TensorType, fits
+from netdsl.tensors import MOST_AXES, TensorType, fits
 
 SHORT = {
     "int": "int64", "long": "int64", "i64": "int64", "integer": "int64", "float": "float32", "f32": "float32",
@@ -124,6 +124,7 @@ def check_elements(node: ast.Input, type: TensorType, env: Env, origin: Place) -
 
 def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
     """The declared type of a net's input. Names that are not known yet are new symbolic sizes."""
+    _check_axes(node, env)
     shape: list[Dim] = []
     for item in node.shape:
         free = isinstance(item, ast.Name) and item.id not in env.locals and not _is_value(item.id, env.module)
@@ -139,6 +140,12 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
         hint = hint or f"one of {', '.join(DTYPES)}"
         raise fault("unknown-dtype", f"there is no dtype `{dtype}`", env.place(node.dtype), hint)
     return TensorType(tuple(shape), dtype)
+
+
+def _check_axes(node: ast.Input, env: Env) -> None:
+    if len(node.shape) > MOST_AXES:
+        message = f"a sample of {len(node.shape):,} axes: a tensor has {MOST_AXES} at most, without the batch"
+        raise fault("too-large", message, env.place(node.shape[MOST_AXES]))
 
 
 def _check_size(size: Dim, at: Place) -> None:

@@ -12,6 +12,9 @@ from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
+MOST_NAMES = len(ascii_letters) - 1
+"""The most axes of an equation: a letter for each, and one for the batch."""
+
 
 @register("einsum")
 class Einsum(Op, frozen=True):
@@ -77,6 +80,9 @@ class Einsum(Op, frozen=True):
         if any(len(group) != 1 for side in (*pattern.inputs, pattern.result) for group in side):
             message = f'"{self.pattern}" joins axes, which `einsum` does not'
             raise OpError(message, argument="pattern", code="argument-value", hint="`rearrange` joins and cuts them")
+        if len({n for side in pattern.inputs for n in flat(side)}) > MOST_NAMES:
+            message = f"more than {MOST_NAMES} axes: PyTorch and ONNX have a letter for each, and one for the batch"
+            raise OpError(message, argument="pattern", code="too-large")
         return pattern
 
     def _sizes(self, assume: Assumptions, *inputs: TensorType) -> dict[str, Dim]:

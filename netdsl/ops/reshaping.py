@@ -10,7 +10,7 @@ from netdsl.ops.layout import reshaped_features
 from netdsl.ops.lowering import reshaped, transposed
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, Size, floordiv, product
-from netdsl.tensors import UNCLEAR, TensorType
+from netdsl.tensors import MOST_AXES, UNCLEAR, TensorType
 
 
 @register("identity")
@@ -118,7 +118,7 @@ class Reshape(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
-        sizes = [size_of(s, "shape") for s in self.shape]
+        sizes = sizes_of(self.shape, "shape")
         given = product(s for s in sizes if s != -1)
         if sizes.count(-1) > 1:
             raise OpError("only one size may be -1", argument="shape", code="argument-value")
@@ -144,6 +144,14 @@ class Reshape(Op, frozen=True):
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         return reshaped(g, x[0], *self.infer(Assumptions(), x[0].type).shape)
+
+
+def sizes_of(values: tuple[Any, ...], argument: str) -> list[Dim]:
+    """An argument that is a shape. Raises OpError for what is no size, and for more axes than a tensor has."""
+    if len(values) > MOST_AXES:
+        message = f"a shape of {len(values):,} axes: a tensor has {MOST_AXES} at most, without the batch"
+        raise OpError(message, argument=argument, code="too-large")
+    return [size_of(v, argument) for v in values]
 
 
 def size_of(value: Any, argument: str) -> Dim:
@@ -267,7 +275,7 @@ class Expand(Op, frozen=True):
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         (x,) = inputs
-        sizes = [size_of(s, "shape") for s in self.shape]
+        sizes = sizes_of(self.shape, "shape")
         message = f"{x} does not expand to [{', '.join(map(str, sizes))}]: sizes must be equal, or 1 at first"
         if len(sizes) != x.rank:
             raise OpError(message, argument="shape", hint="`unsqueeze` adds an axis of size 1")

@@ -17,6 +17,9 @@ STYLES = {
     "number": "36",
 }
 
+CLEARED = "\x1b[2K"
+"""Clears the line on which the cursor is."""
+
 
 class Paint:
     """Paints text in a named style, or leaves it as it is."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netdsl.render.paint import paint_for
+from netdsl.render.paint import CLEARED, paint_for
 
 
 @contextmanager
@@ -19,4 +19,4 @@ def working(what: str) -> Iterator[None]:
         yield
     finally:
         if shown:
-            print("\x1b[2K", end="\r", file=sys.stderr, flush=True)
+            print(CLEARED, end="\r", file=sys.stderr, flush=True)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
+from io import StringIO
+from pathlib import Path
 
 import pytest
 
 from netdsl.cli.eval import _lines
+from netdsl.cli.main import main
 from netdsl.cli.predict import _line
 from netdsl.cli.training import show
 from netdsl.publish.card import block, code
 from netdsl.render.paint import named
 from netdsl.render.table import Cell, columns, markdown
+from netdsl.render.terminal import guarded, unguarded
 
 NAMES = [
     "\x1b]0;title\x07", "\x1b[2J", "a\nb", "a\r\n# b", "\u202eb", "`", "a``b", "```", "|", "<script>alert(1)</script>",
@@ -43,3 +48,35 @@ def test_code_in_a_card_ends_where_it_ends(name: str) -> None:
     first, *rest, last = block([name])
     assert first == last
     assert not any(line.startswith(first) for line in rest)
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("command", ["summary", "check"])
+def test_a_spec_s_comments_and_name_steer_no_terminal(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tmp_path / "a\x1b]0;title\x07b.net"
+    spec.write_text("# \x1b[2J\x1b[8m hidden \u202e \x9b31m\nnet A {\n  input x [4]\n  linear(2) -> linear(3)\n}\n")
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert main([command, str(spec)]) == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    assert "hidden" in plain or command == "check"
+    assert all(line.isprintable() for line in plain.split("\n")), repr(plain)
+    assert "\x1b[8m" not in shown.getvalue()
+    assert "\x1b[1m" in shown.getvalue() or command == "check"
+
+
+def test_what_is_piped_is_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(sys.stdout) is sys.stdout
+    terminal = Terminal()
+    assert guarded(guarded(terminal)).write("a\x1b[2Kb\rc") == len("a\x1b[2Kb?c")
+    assert unguarded(guarded(terminal)) is terminal
+    assert terminal.getvalue() == "a\x1b[2Kb\N{REPLACEMENT CHARACTER}c"

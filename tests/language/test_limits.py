@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Spec
@@ -210,3 +211,33 @@ def test_a_net_may_bear_the_name_of_a_size() -> None:
     spec = Spec(Source(text, "names.net"), read_import)
     assert spec.diagnostics == ()
     assert [str(v.type) for v in spec.net("L").checked.main.inputs] == ["[3, L]", "[3, L]"]
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("reshape([1] * 50000 + [192])", "a shape of 50,001 axes: a tensor has 63 at most, without the batch"),
+        ("expand([1] * 5000)", "a shape of 5,000 axes: a tensor has 63 at most, without the batch"),
+        ("reshape([1] * 62 + [192]) -> stack(it, it)", "`stack` would give a tensor of more than 63 axes, "),
+        ("reshape([1] * 62 + [192]) -> unsqueeze(axis=0)", "`unsqueeze` would give a tensor of more than 63 axes, "),
+        ("x = param([2] * 90000)\n it", "`param` would give a tensor of more than 63 axes, "),
+        (
+            f'x = reshape([3, 64] + [1] * 50)\n einsum("{" ".join(f"a{i}" for i in range(52))} -> a0", x)',
+            "more than 51 axes: PyTorch and ONNX have a letter for each, and one for the batch",
+        ),
+    ],
+)
+def test_tensors_have_no_more_axes_than_numpy_and_torch_have(body: str, found: str) -> None:
+    before = time.process_time()
+    (mistake,) = Spec(Source(f"net A {{\n input image [3, 8, 8]\n {body}\n}}\n", "a.net"), read_import).diagnostics
+    assert (mistake.code, mistake.message.startswith(found)) == ("too-large", True), mistake.message
+    assert time.process_time() - before < 1
+
+
+def test_a_sample_of_63_axes_is_computed() -> None:
+    text = f"net A {{\n input x [{', '.join(['1'] * 62)}, 5]\n permute(range(62, -1, -1)) -> it + 1\n}}\n"
+    net = Spec(Source(text, "a.net"), read_import).net("A")
+    assert net.module(0)(torch.zeros(2, *[1] * 62, 5)).shape == (2, 5, *[1] * 62)
+    wider = text.replace("[1,", "[1, 1,")
+    (mistake,) = Spec(Source(wider, "a.net"), read_import).diagnostics
+    assert mistake.message == "a sample of 64 axes: a tensor has 63 at most, without the batch"

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from netdsl.recipe.metrics import said
+from netdsl.render.terminal import unguarded
 from netdsl.training.kernels.memory import resident
 
 
@@ -37,7 +38,7 @@ class Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.bar = Progress(*columns, console=Console(file=unguarded(sys.stderr)), transient=True)
         self.task = self.bar.add_task("starting", total=self.total, completed=self.start)
         self.bar.start()
 
