@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from netdsl.inference.dates import days, is_date, is_time
 from netdsl.inference.errors import DataError
-from netdsl.inference.notations import check_notation
+from netdsl.inference.notations import check_notation, or_names
 
 Raw = dict[str, np.ndarray]
 """Columns by name: numbers as float64 (NaN where one is missing), or texts as objects (None)."""
@@ -153,7 +153,7 @@ def is_number(name: str, raw: np.ndarray, where: str) -> bool:
     if 2 * len(texts) >= there:
         return False
     first = texts[0]
-    hint = f'if they are names: `categories=["{name}"]`; a missing value is an empty cell, `NA` or `nan`'
+    hint = f"{or_names(name)}; a missing value is an empty cell, `NA` or `nan`"
     raise DataError("data-type", f"row {first + 1:,} of {where}: `{name}` is `{raw[first]}`, and a number above", hint)
 
 

@@ -22,7 +22,7 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 
 def or_names(name: str) -> str:
     """The end of a hint: a column whose texts are names is one of categories."""
-    return f'if they are names: `categories=["{name}"]`'
+    return f'if they are names: `categories=["{name}"]` (in Python: `.astype(str)`)'
 
 
 def with_points(name: str, raw: np.ndarray, where: str) -> np.ndarray:

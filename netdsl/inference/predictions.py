@@ -15,7 +15,7 @@ from netdsl.inference.samples import Sample, batches, samples, takes_graphs
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
-from netdsl.recipe.metrics import LABELS, NODES
+from netdsl.recipe.metrics import LABELS, NODES, is_yes_or_no, label_names
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import MaskFolder
 
@@ -110,10 +110,13 @@ def is_sigmoid(trained: Trained) -> bool:
 
 def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | None) -> Prediction:
     """One sample's prediction from its outputs, [passes, ...]; a mask is written to the file."""
+    two = is_yes_or_no(trained.task, len(trained.classes), outputs.shape[1] if outputs.ndim == 2 else None)
+    if two:
+        outputs = np.concatenate((1 - outputs, outputs), 1)
     mean, deviation = outputs.mean(0), outputs.std(0)
     if is_numbers(trained):
         return {"values": _named(target_names(trained, mean.size), mean.ravel())}
-    if trained.task in LABELS:
+    if trained.task in LABELS and not two:
         return {"labels": _named(class_names(trained, len(mean)), mean)}
     if mean.ndim == 3:
         return _mask(trained, mean, file)
@@ -133,7 +136,8 @@ def _named(names: list[str], values: np.ndarray) -> dict[str, float]:
 
 def class_names(trained: Trained, count: int) -> list[str]:
     """The names of the classes or labels (of a table: of the columns that hold them); numbers where there are none."""
-    named = next((names for names in (trained.classes, trained.targets) if len(names) == count), None)
+    own = label_names(trained.task, trained.classes, count)
+    named = next((names for names in (own, trained.targets) if len(names) == count), None)
     return list(map(str, range(count))) if named is None else list(named)
 
 

@@ -79,6 +79,18 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None
 
 
+def is_divided(about: About, recipe: Recipe) -> bool:
+    """Whether a folder is that of a cross-validation, whose folds are its runs."""
+    return recipe.folds is not None and about.fold is None
+
+
+def check_one(folder: Path, about: About, recipe: Recipe) -> None:
+    """Raise CheckpointError for the folder of a cross-validation, which has no weights of its own."""
+    if is_divided(about, recipe):
+        message = f"{folder} is a cross-validation: each of its folds is a net"
+        raise CheckpointError("not-a-run", message, f"name one of them: `{folder}/fold-1`")
+
+
 @contextmanager
 def _named(file: str) -> Iterator[None]:
     """Says in which file a value is of another type."""

@@ -15,10 +15,11 @@ from netdsl.backends.onnx.session import Session
 from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.columns import Column, Input
 from netdsl.inference.errors import CheckpointError
-from netdsl.inference.run_folder import ABOUT, ONNX, About, read_about
+from netdsl.inference.run_folder import ABOUT, ONNX, About, check_one, read_about
 from netdsl.inference.vocabulary import BYTES, TOKENIZER, Vocabulary, vocabulary_of
 from netdsl.recipe.columns import Columns, Csv
 from netdsl.recipe.losses import CrossEntropy
+from netdsl.recipe.metrics import label_names
 from netdsl.recipe.registry import registered
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images, Text
@@ -61,6 +62,7 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
 def open_run(folder: Path) -> Trained | None:
     """The net of a run directory; None where the run has no ONNX file of its weights. Raises CheckpointError."""
     about, recipe = read_about(folder)
+    check_one(folder, about, recipe)
     if "onnx" not in about.result or not (folder / ONNX).is_file():
         return None
     return msgspec.structs.replace(open_onnx(folder / ONNX), **said_by(folder, about, recipe))
@@ -99,11 +101,13 @@ def of_session(session: Session) -> Trained:
     prediction = _decoded(said.get("prediction", "{}"), dict[str, Any]) or {}
     loss: Any = registered("loss").get(prediction.get("loss", ""), CrossEntropy)
     view = _decoded(said.get("preprocessing", "{}"), Images) or Images()
+    task = prediction.get("task", "")
+    outputs = len(label_names(task, names, session.gives[-1] if session.gives else None))
     notation = _decoded(said.get("csv", "{}"), dict[str, str]) or {}
     return Trained(
-        compute=session, shape=next(iter(session.inputs.values()))[0][1:], outputs=len(names), kept=session.outputs,
+        compute=session, shape=next(iter(session.inputs.values()))[0][1:], outputs=outputs, kept=session.outputs,
         classes=names, recipe=Recipe(loss=loss()), view=view, names=next(iter(session.names.values()))[1:],
-        constraints=session.constraints, task=prediction.get("task", ""), targets=tuple(prediction.get("targets", ())),
+        constraints=session.constraints, task=task, targets=tuple(prediction.get("targets", ())),
         columns=_decoded(said.get("columns", "[]"), tuple[Column, ...]),
         written=msgspec.structs.replace(ANY_CSV, **{n: notation[n] for n in NOTATION if n in notation}),
         inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),

@@ -14,7 +14,7 @@ from netdsl.elaborate.given import Expression
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.standardize import NAME
 from netdsl.inference.errors import CheckpointError
-from netdsl.inference.run_folder import SPEC, WEIGHTS, About, read_about
+from netdsl.inference.run_folder import SPEC, WEIGHTS, About, check_one, read_about
 from netdsl.ir.model import Program
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
@@ -70,9 +70,7 @@ def shared(run: Path, license: str | None = None) -> Shared:
     Raises CheckpointError for what is no finished run.
     """
     about, recipe = read_about(run)
-    if recipe.folds is not None and about.fold is None:
-        message = f"{run} is a cross-validation: each of its folds is a net"
-        raise CheckpointError("not-a-run", message, f"push one of them, `{run}/fold-1`")
+    check_one(run, about, recipe)
     if not (run / WEIGHTS).is_file() or not about.result:
         hint = f"`netdsl train --resume {run}` continues with it"
         raise CheckpointError("unfinished-run", f"{run} has no {WEIGHTS}: the run has not ended", hint)

@@ -26,6 +26,16 @@ MOST_PAIRED = 1000
 """Classes above which pairs of true and guessed classes are not counted."""
 
 
+def is_yes_or_no(task: str, classes: int, outputs: int | None) -> bool:
+    """Whether one output tells two classes apart by its sign: the second one is the yes."""
+    return task in LABELS and classes == 2 and outputs == 1
+
+
+def label_names(task: str, classes: tuple[str, ...], outputs: int | None) -> tuple[str, ...]:
+    """The names of what is measured of each output or class: of one that tells two classes apart, the yes."""
+    return classes[1:] if is_yes_or_no(task, len(classes), outputs) else classes
+
+
 class MetricKind(Struct, frozen=True):
     """One metric: the tasks that have it, what it is called where people read it, whether it is a fraction and whether
     more of it is better. `pairs`: it is counted from pairs of true and guessed classes; `scores`: it looks at the order

@@ -31,18 +31,26 @@ class Callbacks(Struct, eq=False):
     on_checkpoint: Callback | None = None
     failed: tuple[str, int, Exception] | None = None
 
+    @property
+    def named(self) -> dict[str, Callback | None]:
+        return {"on_step": self.on_step, "on_evaluation": self.on_evaluation, "on_checkpoint": self.on_checkpoint}
+
     def tell(self, what: str, numbers: dict[str, Any], loop: Stoppable) -> None:
         """Call the callback of an event of the loop; what it returns or raises may end the loop."""
-        names = {"step": "on_step", "evaluation": "on_evaluation", "saved": "on_checkpoint"}
-        callback: Callback | None = getattr(self, names[what])
+        name = {"step": "on_step", "evaluation": "on_evaluation", "saved": "on_checkpoint"}[what]
+        callback = self.named[name]
         if callback is None or self.failed is not None:
             return
         plain = {name: v.item() if isinstance(v, Tensor) else v for name, v in numbers.items()}
         try:
-            answer = callback(plain)
+            loop.ending |= _stops(callback(plain))
         except Exception as error:
-            self.failed = names[what], int(numbers["step"]), error
+            self.failed = name, int(numbers["step"]), error
             loop.interrupted = True
-            return
-        if isinstance(answer, str) and answer == STOP:
-            loop.ending = True
+
+
+def _stops(answer: Any) -> bool:
+    """Whether a callback ends the training. Raises ValueError for an answer that may be meant so, and is another."""
+    if answer is True or (isinstance(answer, str) and answer != STOP):
+        raise ValueError(f'it returned {answer!r}: "stop" ends the training')
+    return isinstance(answer, str)

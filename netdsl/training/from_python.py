@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -22,14 +22,14 @@ from netdsl.training.entry import Request, train
 from netdsl.training.errors import TrainingError, diagnosed
 from netdsl.training.opened import reopened
 from netdsl.training.python_data import as_data_set
-from netdsl.training.user_functions import Own
+from netdsl.training.user_functions import Own, check_functions
 
 
 class Wishes(TypedDict, total=False):
     """The options of a call besides its net and recipe."""
 
     test: Any
-    target: str | None
+    target: str | Sequence[str] | None
     missing: Missing
     group: Any
     ordered: bool
@@ -52,16 +52,17 @@ def begin(net: Net, recipe: Recipe, typed: tuple[str, ...], folder: Path | None,
         base = Path(net.spec.source.name).parent
         folder = new_folder(net.name) if folder is None else folder
         check_free(folder, f"`netdsl.open_run({str(folder)!r}).resume()`")
-        found = _data(data, wishes)
+        found = _data(data, net, wishes)
         _run(Request(net=net, recipe=from_here(recipe, typed), base=base, folder=folder, data=found), wishes)
         return folder
 
 
-def _data(data: Any, wishes: Wishes) -> DataSet | None:
+def _data(data: Any, net: Net, wishes: Wishes) -> DataSet | None:
     if data is None:
         return None
+    inputs = tuple(value.name for value in net.checked.main.inputs)
     about: dict[str, Any] = {n: wishes.get(n) for n in ("test", "target", "missing", "group")}
-    return as_data_set(data, **about, ordered=wishes.get("ordered", False))
+    return as_data_set(data, **about, ordered=wishes.get("ordered", False), inputs=inputs)
 
 
 def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
@@ -69,7 +70,7 @@ def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
     with in_words():
         net, recipe, about = reopened(folder)
         base = Path(about.base)
-        found = _data(data, wishes)
+        found = _data(data, net, wishes)
         request = Request(
             net=net, recipe=recipe, base=base, folder=folder, resume=True, before=recipe, data=found, fold=about.fold
         )
@@ -78,6 +79,8 @@ def go_on(folder: Path, data: Any, wishes: Wishes) -> None:
 
 def _run(request: Request, wishes: Wishes) -> None:
     callbacks = Callbacks(wishes.get("on_step"), wishes.get("on_evaluation"), wishes.get("on_checkpoint"))
+    metrics = wishes.get("metrics") or {}
+    check_functions(metrics, loss=wishes.get("loss"), **callbacks.named)
     quiet = wishes.get("quiet", False)
     more: dict[str, Any] = {
         "device": wishes.get("device"),
@@ -85,7 +88,7 @@ def _run(request: Request, wishes: Wishes) -> None:
         "quiet": quiet,
         "callbacks": callbacks,
     }
-    own = Own(wishes.get("loss"), wishes.get("metrics") or {})
+    own = Own(wishes.get("loss"), metrics)
     more |= {"own": own if own.names else None}
     assert request.folder is not None
     with unchanged_torch():

@@ -18,6 +18,7 @@ from netdsl.elaborate.builder import Options
 from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
 from netdsl.inference.errors import DataError
+from netdsl.inference.run_folder import check_one
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained, of_session, said_by, session_of
 from netdsl.ir.model import Program
@@ -88,6 +89,7 @@ def _from_run(folder: Path) -> Opened:
 def run_of(folder: Path) -> tuple[Net, Opened]:
     """The net of a run directory as it was trained, with its statistics, and the net that can be run."""
     net, recipe, about = reopened(folder)
+    check_one(folder, about, recipe)
     numbers = [tuple(v) if isinstance(v, list) else v for v in (about.mean, about.std) if v is not None]
     standard = (numbers[0], numbers[1]) if numbers else None
     options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per, units=about.units)

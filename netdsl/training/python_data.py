@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from netdsl.diagnostics.memory import available, said
 from netdsl.recipe.columns import Columns, Missing
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.validation import check_sound
@@ -21,17 +23,19 @@ FORMS = "(x, y), a DataFrame with `target=`, or a torch Dataset of (x, y)"
 def as_data_set(
     data: Any,
     test: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     held_out: float = 0.2,
     missing: Missing | None = None,
     group: Any = None,
     ordered: bool = False,
+    inputs: tuple[str, ...] = (),
 ) -> DataSet:
     """Make a training and a test split of what was passed. Without `test`, a part of the samples is held out.
 
     Class names that are texts become classes in alphabetical order. `missing`: what numbers that a DataFrame lacks
     become, as in the source `csv`; without it they are an error. `group`: a column, or an array with the group of each
-    sample, none of which is divided; `ordered`: samples stand in the order of time. Raises DataError.
+    sample, none of which is divided; `ordered`: samples stand in the order of time; `inputs`: the names of the net's,
+    where they are known. Raises DataError.
     """
     if missing not in (None, *get_args(Missing)):
         raise DataError("bad-value", f'`missing` is "mean" or "refuse", not {missing!r}')
@@ -41,17 +45,19 @@ def as_data_set(
         if not isinstance(group, str | None):
             raise DataError("data-type", "`group` of a DataFrame is the name of a column", "add it as a column")
         return _frames(data, test, target, held_out, missing=missing or "refuse", group=group or "", ordered=ordered)
-    if missing is not None:
-        raise DataError("data-type", "`missing` is about the columns of a DataFrame, and `data` is none")
-    return _in_memory(data, test, target, held_out, group, ordered)
+    for name, value in (("missing", missing), ("target", target)):
+        if value is not None:
+            message = f"`{name}` is about the columns of a DataFrame, and `data` is none"
+            raise DataError("data-type", message, f"give {FORMS}")
+    return _in_memory(data, test, inputs, held_out, group, ordered)
 
 
-def _in_memory(data: Any, test: Any, target: str | None, held_out: float, group: Any, ordered: bool) -> DataSet:
+def _in_memory(data: Any, test: Any, inputs: tuple[str, ...], held_out: float, group: Any, ordered: bool) -> DataSet:
     """Arrays or Datasets as a data set."""
-    parts = [_arrays(d, target, what) for d, what in ((data, "data"), (test, "test")) if d is not None]
+    parts = [_arrays(d, inputs, what) for d, what in ((data, "data"), (test, "test")) if d is not None]
     parts, names = _named(parts)
     splits = [
-        split_of({"x": x, "y": y}, ("x",), "y", what) for (x, y), what in zip(parts, ("data", "test"), strict=False)
+        split_of({**x, "y": y}, tuple(x), "y", what) for (x, y), what in zip(parts, ("data", "test"), strict=False)
     ]
     groups = None if group is None else _array(group, "`group`")
     splits[0] = divided(splits[0], groups, ordered, "group", "data")
@@ -65,7 +71,11 @@ def _in_memory(data: Any, test: Any, target: str | None, held_out: float, group:
     return result
 
 
-def _named(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[list[tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
+Part = tuple[dict[str, np.ndarray], np.ndarray]
+"""The array of each input, and that of the targets."""
+
+
+def _named(parts: list[Part]) -> tuple[list[Part], tuple[str, ...]]:
     """Targets that are texts as numbers of classes, and the names of these in alphabetical order."""
     if not any(y.dtype.kind in "OUS" for _, y in parts):
         return parts, ()
@@ -77,71 +87,130 @@ def is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
-def _frames(data: Any, test: Any, target: str | None, held_out: float, **about: Any) -> DataSet:
+def _frames(data: Any, test: Any, target: str | Sequence[str] | None, held_out: float, **about: Any) -> DataSet:
     """DataFrames by their columns, as the source `csv` reads them."""
-    names = [str(name) for name in data.columns]
-    if target is None or target not in names:
-        have = "no `target`" if target is None else f"no column `{target}`"
-        raise DataError("missing-column", f"`data` is a table with {have}", f"its columns: {', '.join(names[:12])}")
+    targets = _targets(data, target)
     if test is not None and not is_frame(test):
         raise DataError("data-type", "`test` is no DataFrame, and `data` is one", f"give {FORMS}")
-    component = Columns(file="data", target=target, hold_out=held_out, **about)
+    component = Columns(file="data", target=targets[0] if len(targets) == 1 else targets, hold_out=held_out, **about)
     other = None if test is None else frame_columns(test, "test")
     found = table_of(component, frame_columns(data, "data"), other, "data", "test")
     check_sound(found)
     return found
 
 
-def _arrays(data: Any, target: str | None, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _targets(data: Any, target: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The columns to predict. Raises DataError for one that a DataFrame lacks."""
+    names = [str(name) for name in data.columns]
+    targets = (target,) if isinstance(target, str) else tuple(target or ())
+    unknown = next((t for t in targets if t not in names), None)
+    if unknown is not None or not targets:
+        have = f"no column `{unknown}`" if targets else "no `target`"
+        raise DataError("missing-column", f"`data` is a table with {have}", f"its columns: {', '.join(names[:12])}")
+    return targets
+
+
+def _arrays(data: Any, inputs: tuple[str, ...], what: str) -> Part:
     """Inputs and targets as arrays."""
-    if target is not None:
-        raise DataError("data-type", f"`target` is the column of a DataFrame, and `{what}` is none", f"give {FORMS}")
     if isinstance(data, tuple | list) and len(data) == 2:
-        x, y = (
-            _array(part, f"{name} of `{what}`") for part, name in zip(data, ("the inputs", "the targets"), strict=True)
-        )
-        return x, y
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping | str | Sequence):
-        return _items(data, what)
-    hint = "items are drawn by their number, in a new order each epoch: a Dataset with `__getitem__` and `__len__`"
-    raise DataError("data-type", f"`{what}` is none of {FORMS}", hint if hasattr(data, "__iter__") else None)
+        each = _each_input(data[0], inputs, f"`{what}`")
+        x = {name: _array(part, f"the inputs of `{what}`") for name, part in each.items()}
+        return x, _array(data[1], f"the targets of `{what}`")
+    if isinstance(data, DataLoader):
+        raise DataError("data-type", f"`{what}` is a DataLoader", "give what it reads: `loader.dataset`")
+    if isinstance(data, str | Mapping | tuple) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
+        raise DataError("data-type", f"`{what}` is none of {FORMS}")
+    return _items(data, inputs, what)
+
+
+def _each_input(x: Any, inputs: tuple[str, ...], where: str) -> dict[str, Any]:
+    """The inputs of a net by name: a dict, or several in the order of the net's; of a net with one input, `x`. Raises
+    DataError where they are not those of the net."""
+    if isinstance(x, Mapping):
+        if inputs and set(x) != set(inputs):
+            message = f"{where} has the inputs {', '.join(map(str, x))}, the net {', '.join(inputs)}"
+            raise DataError("unfit-input", message)
+        return {name: x[name] for name in inputs or x}
+    if len(inputs) < 2:
+        return {"x": x}
+    if not isinstance(x, tuple | list) or len(x) != len(inputs):
+        hint = f"a dict of them: `({{{', '.join(f'{name!r}: ...' for name in inputs)}}}, y)`"
+        raise DataError("unfit-input", f"the net has {len(inputs)} inputs, and {where} gives no array for each", hint)
+    return dict(zip(inputs, x, strict=True))
 
 
 def _array(part: Any, what: str) -> np.ndarray:
     """One array: of numpy, torch, a DataFrame or a list."""
     try:
         found = part.detach().cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)
+        if found.dtype.kind == "O":  # numbers or texts in a column of objects
+            found = np.asarray(found.tolist())
     except ValueError:
         raise DataError("uneven-samples", f"{what} have items of several shapes", "resize or pad them to one") from None
-    if found.dtype.kind == "O" and not all(isinstance(v, str) for v in found.flat):
-        raise DataError(
-            "data-type", f"{what} are neither numbers nor texts", "convert them first, or resize them to one shape"
-        )
+    if np.ma.is_masked(part):
+        raise DataError("not-finite-data", f"{what} have values that are masked", "fill them in: `x.filled(...)`")
+    if found.dtype.kind not in "biufcUS":
+        hint = "`x.toarray()`" if hasattr(part, "toarray") else "convert them first, or resize them to one shape"
+        raise DataError("data-type", f"{what} are neither numbers nor texts", hint)
     return found
 
 
-def _items(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _items(data: Any, inputs: tuple[str, ...], what: str) -> Part:
     """A Dataset, read once. Raises DataError with the number of an item that is wrong, or unlike the first."""
-    inputs: list[np.ndarray] = []
-    targets: list[Any] = []
-    for i in range(len(data)):
-        x, y = _item(data, i, what)
-        if inputs and (x.shape != inputs[0].shape or x.dtype != inputs[0].dtype):
-            first, other = (f"{list(a.shape)} of {a.dtype}" for a in (inputs[0], x))
-            raise DataError(
-                "uneven-samples",
-                f"item {i} of `{what}` is {other}, item 0 is {first}",
-                "resize or pad them to one shape",
-            )
-        _check_target(y, targets[0] if targets else y, f"item {i} of `{what}`")
-        for values in (x, y):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise DataError("not-finite-data", f"item {i} of `{what}` holds values that are not finite")
-        inputs.append(x)
+    rows: list[dict[str, np.ndarray]] = []
+    targets: list[np.ndarray] = []
+    size = 0
+    for i, item in enumerate(_read(data, what)):
+        x, y = _item(item, inputs, f"item {i} of `{what}`")
+        rows.append(x)
         targets.append(y)
-    if not inputs:
+        _check_like(x, rows[0], i, what)
+        _check_target(y, targets[0], f"item {i} of `{what}`")
+        _check_finite((*x.values(), y), f"item {i} of `{what}`")
+        size += sum(values.nbytes + OBJECT for values in (*x.values(), y))
+        if i & (i + 1) == 0:
+            _check_room(i + 1, size, what)
+    if not rows:
         raise DataError("no-samples", f"`{what}` has no items")
-    return np.stack(inputs), np.stack(targets)
+    return {name: np.stack([x[name] for x in rows]) for name in rows[0]}, np.stack(targets)
+
+
+OBJECT = 200
+"""Bytes that an array takes beside its numbers."""
+
+
+def _check_room(count: int, size: int, what: str) -> None:
+    """Raise DataError where there is no room for as much again: a stream may have no end, and stacking copies."""
+    there = available()
+    if there is not None and size > there:
+        message = f"the first {count:,} items of `{what}` take {said(size)} of memory, and {said(there)} are free"
+        raise DataError("out-of-memory", message, "all are read before the first step: end the stream, or use files")
+
+
+def _read(data: Any, what: str) -> Iterator[Any]:
+    """The items of a Dataset in order, by their numbers where it has some."""
+    numbered = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    i = 0
+    try:
+        for i, item in enumerate(map(data.__getitem__, range(len(data))) if numbered else data):
+            yield item
+            i += 1
+    except Exception as error:
+        message = f"item {i} of `{what}` cannot be read: {type(error).__name__}: {error}"
+        raise DataError("unreadable-data", message) from error
+
+
+def _check_like(x: dict[str, np.ndarray], first: dict[str, np.ndarray], i: int, what: str) -> None:
+    """Raise DataError for an input of another shape or type than that of the first item."""
+    for a, b in ((x[name], first[name]) for name in first):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            message = f"item {i} of `{what}` is {list(a.shape)} of {a.dtype}, item 0 is {list(b.shape)} of {b.dtype}"
+            raise DataError("uneven-samples", message, "resize or pad them to one shape")
+
+
+def _check_finite(each: Sequence[np.ndarray], item: str) -> None:
+    if not all(np.isfinite(values).all() for values in each if values.dtype.kind == "f"):
+        raise DataError("not-finite-data", f"{item} holds values that are not finite")
 
 
 KINDS = {"b": "a whole number", "i": "a whole number", "u": "a whole number", "f": "a number", "U": "a text"}
@@ -158,16 +227,9 @@ def _check_target(y: np.ndarray, first: np.ndarray, item: str) -> None:
         raise DataError("unknown-class", f"{item} has class {y}", "classes are counted from 0")
 
 
-def _item(data: Any, i: int, what: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        item = data[i]
-    except Exception as error:
-        raise DataError(
-            "unreadable-data", f"item {i} of `{what}` cannot be read: {type(error).__name__}: {error}"
-        ) from error
+def _item(item: Any, inputs: tuple[str, ...], where: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     if not isinstance(item, tuple | list) or len(item) != 2:
         names = f", and has {', '.join(map(repr, item))}" if isinstance(item, Mapping) else ""
-        hint = "`__getitem__` returns (x, y)"
-        raise DataError("data-type", f"item {i} of `{what}` is no pair of an input and a target{names}", hint)
-    x, y = (_array(part, f"the values of item {i} of `{what}`") for part in item)
-    return x, y
+        raise DataError("data-type", f"{where} is no pair of an input and a target{names}", "items are (x, y)")
+    x = {n: _array(part, f"the values of {where}") for n, part in _each_input(item[0], inputs, where).items()}
+    return x, _array(item[1], f"the values of {where}")

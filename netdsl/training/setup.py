@@ -44,7 +44,7 @@ from netdsl.training.data.labels import as_distributions, as_labels, as_tags
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
-from netdsl.training.data.units import as_numbers, is_regression, target_units
+from netdsl.training.data.units import as_numbers, is_regression, of_floats, target_units
 from netdsl.training.data.validation import absent_classes, check_recipe
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
@@ -191,7 +191,7 @@ def check_kind(program: Program, data: DataSet) -> None:
     if data.task in ("numbers", "labels") and main.shape != wanted:
         have = main.shape[0] if main.rank == len(wanted) == 1 else None
         argument = class_argument(program, have) if isinstance(have, int) else None
-        hint = f"`-p {argument}={wanted[0]}`" if argument else None
+        hint = f"`-p {argument}={wanted[0]}`" if argument else of_floats(data)
         message = f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
         raise DataError("unfit-loss", message, hint)
     ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "tags": 2, "nodes": 2, "node_labels": 2}

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from netdsl.analysis.count import parameters
+from netdsl.inference.run_folder import is_divided
 from netdsl.ir.model import Program
 from netdsl.planning.measures import WEIGHTS
 from netdsl.training.data.dataset import DataError
@@ -30,7 +31,8 @@ def measure_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, A
     the labels that were trained on (`label_noise` included); under `weights` what the weights are like. Of a
     cross-validation: the mean over its folds. Raises DataError."""
     net, recipe, about = reopened(folder)
-    if recipe.folds is not None and about.fold is None:
+    if is_divided(about, recipe):
+        assert recipe.folds is not None
         return _over_folds([measure_splits(path, splits) for _, path in directories(folder, recipe.folds)])
     trained = open_trained(folder)
     data = load_data(net.checked, recipe, Path(about.base), fold=about.fold)

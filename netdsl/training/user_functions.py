@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from msgspec import Struct
-from torch import Tensor
+from torch import Tensor, nn
 
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.plugins.register import metric_function
@@ -48,6 +48,17 @@ def check_names(own: Own | None, measured: tuple[str, ...]) -> None:
             raise DataError("conflicting-fields", message, f"give it another name: `own_{name}`")
 
 
+def check_functions(metrics: Any, **functions: Any) -> None:
+    """Raise DataError, before anything is trained, for what was given as a function and is none."""
+    if not isinstance(metrics, Mapping):
+        hint = '`metrics={"name": function}`; metrics of netdsl: `settings={"metrics": ["f1"]}`'
+        raise DataError("data-type", "`metrics` is no dict of functions by name", hint)
+    each = functions | {f"metrics[{name!r}]": function for name, function in metrics.items()}
+    for name, function in each.items():
+        if function is not None and not callable(function):
+            raise DataError("data-type", f"`{name}` is no function: {function!r}")
+
+
 def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...], whole: bool) -> Tensor:
     """The loss of each sample, [B]. `whole`: the batch of a step is computed at once. Raises DataError."""
     assert own.loss is not None
@@ -58,10 +69,7 @@ def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...]
         raise
     except Exception as error:
         raise DataError("callback-failed", f"`loss` failed: {type(error).__name__}: {error}") from error
-    if not isinstance(found, Tensor) or found.shape not in ((), (len(target),)):
-        what = list(found.shape) if isinstance(found, Tensor) else f"`{found!r}`"
-        hint = 'a tensor: one value for each sample (`reduction="none"`), or their mean'
-        raise DataError("callback-failed", f"`loss` gives {what} for {len(target)} samples", hint)
+    found = _checked_terms(found, result, target)
     if found.ndim == 0 and not whole:
         hint = 'give one value for each sample, as `reduction="none"` of torch\'s losses'
         message = "`loss` gives one value for all samples, and a step is computed in parts: their mean is another"
@@ -69,10 +77,23 @@ def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...]
     return found if found.ndim else found.expand(len(target))
 
 
+def _checked_terms(found: Any, result: Any, target: Tensor) -> Tensor:
+    """What a function gives as the loss of a batch. Raises DataError for what is none."""
+    if not isinstance(found, Tensor) or found.shape not in ((), (len(target),)):
+        what = list(found.shape) if isinstance(found, Tensor) else f"`{found!r}`"
+        hint = 'a tensor: one value for each sample (`reduction="none"`), or their mean'
+        raise DataError("callback-failed", f"`loss` gives {what} for {len(target)} samples", hint)
+    if result.requires_grad and not found.requires_grad:
+        message = "`loss` has no gradient: it does not depend on the output, or was computed without gradients"
+        raise DataError("callback-failed", message, "compute it from the output, with torch alone")
+    return found
+
+
 def _takes_inputs(function: Callable[..., Any]) -> bool:
     """Whether a loss has a place for the inputs behind output and target."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        called = function.forward if isinstance(function, nn.Module) else function
+        parameters = inspect.signature(called).parameters.values()
     except (TypeError, ValueError):
         return False
     places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
@@ -85,7 +106,11 @@ def measured(own: Own, outputs: Tensor, targets: Tensor) -> dict[str, float]:
     for name, function in own.metrics.items():
         try:
             with torch.no_grad():
-                found[name] = float(function(outputs, targets))
+                value = function(outputs, targets)
+            if getattr(value, "shape", ()) not in ((), (1,)) or value is None:
+                what = "nothing" if value is None else f"values {list(value.shape)}"
+                raise DataError("callback-failed", f"the metric `{name}` gives {what}, and no number")
+            found[name] = float(value)
         except Fault:
             raise
         except Exception as error:

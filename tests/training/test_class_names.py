@@ -115,3 +115,40 @@ def test_an_image_that_breaks_in_the_middle_of_a_run_is_named(tmp_path: Path, wo
     bad.write_bytes(whole)
     run = netdsl.open_run(tmp_path / "run").resume(quiet=True, onnx=False)
     assert run.result["loss"] == straight.result["loss"]
+
+
+TWO = """net One {
+  input x [2]
+  linear(1)
+}
+recipe Alarm for One {
+  data    = csv("two.csv", target="state")
+  epochs  = 1
+  loss    = bce(pos_weight=balanced)
+  metrics = [recall, per_class]
+}
+"""
+
+
+def test_one_output_that_tells_two_classes_apart_says_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the run, in its ONNX file alone, and for rows of other files, all of which may be of one class."""
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    rows = [f"{a:.3f},{b:.3f},{'quiet' if a > 0.4 else 'alarm'}" for a, b in x]
+    (tmp_path / "two.csv").write_text("\n".join(["a,b,state", *rows]) + "\n")
+    quiet = [row for row in rows if row.endswith("quiet")]
+    (tmp_path / "quiet.csv").write_text("\n".join(["a,b,state", *quiet]) + "\n")
+    (tmp_path / "two.net").write_text(TWO)
+    run = tmp_path / "run"
+    assert main(["train", f"{tmp_path}/two.net", "-q", "-o", str(run)]) == 0
+    assert "<th>quiet</th>" in (run / "report.html").read_text()
+    other = f'csv("{tmp_path}/quiet.csv", target="state", hold_out=0.5)'
+    for model in (run, run / "model.onnx"):
+        capsys.readouterr()
+        assert main(["predict", str(model), f"{tmp_path}/two.csv", "--probabilities", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert list(found[0]["probabilities"]) == ["alarm", "quiet"]
+        for row in found:
+            assert sum(row["probabilities"].values()) == pytest.approx(1)
+            assert row["guesses"][0]["class"] == max(row["probabilities"], key=row["probabilities"].get)
+        assert main(["eval", str(model), "--data", other, "--metrics", "recall,per_class"]) == 0
+        assert "quiet recall" in capsys.readouterr().out

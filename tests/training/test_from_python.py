@@ -302,16 +302,24 @@ class OfDicts(torch.utils.data.Dataset[Any]):
         return {"image": torch.zeros(4), "label": 0}
 
 
-class Endless(torch.utils.data.IterableDataset[Any]):
+class Streamed(torch.utils.data.IterableDataset[Any]):
+    """A Dataset that has no numbers, of which an item may be spoilt."""
+
+    def __init__(self, spoilt: Any = None) -> None:
+        self.items = Items(spoilt=spoilt)
+
     def __iter__(self) -> Any:
-        yield torch.zeros(4), 0
+        return (self.items[i] for i in range(len(self.items)))
 
 
 @pytest.mark.parametrize(
     ("data", "said", "hint"),
     [
-        (OfDicts(), "no pair of an input and a target, and has 'image', 'label'", "returns (x, y)"),
-        (Endless(), "is none of (x, y)", "`__getitem__` and `__len__`"),
+        (OfDicts(), "no pair of an input and a target, and has 'image', 'label'", "items are (x, y)"),
+        (torch.utils.data.DataLoader(Items()), "is a DataLoader", "`loader.dataset`"),
+        (Streamed(lambda x: {}["key"]), "item 17 of `data` cannot be read: KeyError", ""),
+        (Streamed(lambda x: (x[:2], 0)), "item 17 of `data` is [2]", "one shape"),
+        ((np.ma.masked_array(np.ones((9, 4)), np.eye(9, 4)), np.arange(9)), "masked", "filled"),
     ],
 )
 def test_datasets_of_another_kind_are_told_what_is_wanted(data: Any, said: str, hint: str) -> None:
@@ -319,3 +327,76 @@ def test_datasets_of_another_kind_are_told_what_is_wanted(data: Any, said: str, 
         as_data_set(data)
     assert said in found.value.diagnostic.message
     assert hint in (found.value.diagnostic.hint or "")
+
+
+def test_a_stream_and_a_list_of_pairs_are_what_a_dataset_is() -> None:
+    wanted = as_data_set(Items())
+    for data in (Streamed(), [Items()[i] for i in range(60)], iter([Items()[i] for i in range(60)])):
+        found = as_data_set(data)
+        assert torch.equal(found.train.inputs[0], wanted.train.inputs[0])
+        assert torch.equal(found.test.target, wanted.test.target)
+
+
+def test_a_stream_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netdsl.training.python_data.available", lambda: 100_000)
+    with pytest.raises(DataError, match=r"the first \d+ items of `data` take .* are free"):
+        as_data_set((np.zeros(4), 0) for _ in iter(int, 1))
+
+
+PAIRS = "net Pairs {\n  input left [3]\n  input right [2]\n  concat(left, right) -> linear(2)\n}\n"
+
+
+def test_several_inputs_are_given_by_name_or_in_order(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    left, right, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 2)), np.arange(60) % 2
+    net = netdsl.load(netdsl.Source(PAIRS))
+    items = [({"right": right[i], "left": left[i]}, int(y[i])) for i in range(60)]
+    forms = {"dict": ({"right": right, "left": left}, y), "order": ((left, right), y), "items": items}
+    runs = [net.train(data=d, folder=tmp_path / n, **table(settings={"epochs": 2})) for n, d in forms.items()]
+    assert len({run.result["loss"] for run in runs}) == 1
+    for data, said in (((left, y), "has 2 inputs"), (({"left": left}, y), "has the inputs left, the net left, right")):
+        with pytest.raises(netdsl.TrainingError, match=said):
+            net.train(data=data, folder=tmp_path / "no", **table())
+
+
+def test_a_frame_has_several_targets_and_no_column_twice() -> None:
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=20) for name in ("a", "b", "c")}
+    assert as_data_set(Frame(columns), target=["b", "c"]).train.target.shape == (16, 2)
+    twice = Frame(columns)
+    twice.columns.append("a")
+    with pytest.raises(DataError, match="two columns called `a`"):
+        as_data_set(twice, target="b")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"on_step": 3}, "`on_step` is no function: 3"),
+        ({"metrics": ["f1"]}, "no dict of functions"),
+        ({"metrics": {"m": 1}}, r"`metrics\['m'\]` is no function"),
+        ({"loss": lambda o, t: torch.zeros(len(t))}, "`loss` has no gradient"),
+        ({"on_step": lambda numbers: "halt"}, "it returned 'halt': \"stop\" ends the training"),
+        ({"on_step": lambda numbers: True}, "it returned True"),
+    ],
+)
+def test_functions_that_are_none_or_mean_something_else(given: Any, said: str, tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+    with pytest.raises(netdsl.TrainingError, match=said):
+        net.train(data=Items(), folder=tmp_path / "run", **table(settings={"epochs": 1}), **given)
+
+
+def test_a_module_of_torch_is_a_loss(tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+    losses = (None, torch.nn.CrossEntropyLoss(reduction="none"), torch.nn.CrossEntropyLoss())
+    runs = [net.train(data=Items(), folder=tmp_path / str(i), loss=f, **table()) for i, f in enumerate(losses)]
+    wanted = weights(runs[0])
+    for run in runs[1:]:
+        assert all(torch.allclose(wanted[key], tensor, atol=1e-6) for key, tensor in weights(run).items())
+
+
+def test_whole_numbers_of_a_type_for_fractions_are_pointed_at(tmp_path: Path) -> None:
+    net = netdsl.load(netdsl.Source(TABLE))
+    with pytest.raises(netdsl.TrainingError, match="asks for the numbers") as caught:
+        net.train(data=(np.ones((30, 4)), np.arange(30) % 3 * 1.0), folder=tmp_path / "run", **table())
+    assert "astype(int)" in str(caught.value)

@@ -18,7 +18,7 @@ onnxruntime.set_default_logger_severity(FATAL)
 class Session:
     """A model in onnxruntime. `inputs` and `outputs`: names in order; a size that may vary is None.
 
-    `names`: what the sizes of each input are called, with the batch.
+    `names`: what the sizes of each input are called, with the batch; `gives`: the sizes of the first output.
     """
 
     @property
@@ -47,6 +47,7 @@ class Session:
             i.name: tuple(s if isinstance(s, str) else None for s in i.shape) for i in self._session.get_inputs()
         }
         self.outputs = tuple(o.name for o in self._session.get_outputs())
+        self.gives = _sizes(self._session.get_outputs()[0].shape)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from torch import Tensor
 from torch.nn import functional
 
+from netdsl.recipe.metrics import is_yes_or_no
 from netdsl.recipe.schema import validation_samples
 from netdsl.recipe.standardization import Channel, Fixed
 from netdsl.training.data.constant import constant, is_constant, made_of
@@ -67,6 +68,8 @@ def check_classes(data: DataSet, outputs: int | None, argument: str | None = Non
     """Raise DataError where the net has another number of outputs than the data has classes. `argument`: the net's own
     that says how many, where it has one."""
     count = len(data.classes)
+    if is_yes_or_no(data.task, count, outputs):
+        return
     if outputs is not None and count == 1 and outputs > 1:
         message = f"every target of `{data.name}` is the class {data.classes[0]}: there is nothing to distinguish"
         raise DataError("wrong-count", message, "look at the column, array or folder of the targets")

@@ -17,13 +17,13 @@ from netdsl.training.errors import DataError
 
 def as_labels(data: DataSet, recipe: Recipe, outputs: int | None) -> DataSet:
     """With `bce`, numbers from 0 to 1 are labels [N, L], several of which may hold (-1: not known); so are two classes,
-    of samples or of nodes, for a net with one output, [..., 1]. Other data sets stay what they are. Raises DataError
-    for other numbers."""
+    of samples or of nodes, for a net with one output, [..., 1]: the second one is the yes. Other data sets stay what
+    they are. Raises DataError for other numbers."""
     if not isinstance(recipe.loss, Bce):
         return data
     if data.task in ("classes", "nodes") and outputs == 1 and len(data.classes) == 2:
         found = data.changed(lambda s: replace(s, target=s.target.float()[..., None]))
-        return replace(found, task="labels" if data.task == "classes" else "node_labels", classes=())
+        return replace(found, task="labels" if data.task == "classes" else "node_labels")
     elif data.task == "numbers":
         splits = (_checked(s, data.name) for s in (data.train, data.test))
     else:

@@ -42,6 +42,13 @@ def as_numbers(data: DataSet, outputs: int | None) -> DataSet:
     return replace(data, train=train, test=test, task="numbers", classes=())
 
 
+def of_floats(data: DataSet) -> str | None:
+    """A hint for whole numbers that are no classes because their type is a float's."""
+    y = data.train.target
+    whole = data.task == "numbers" and y.shape[1:] == (1,) and bool(((y >= 0) & (y == y.floor())).all())
+    return "whole numbers of a type for fractions are no classes: `y.astype(int)`" if whole else None
+
+
 def _is_number(name: str) -> bool:
     try:
         return math.isfinite(float(name))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
-from netdsl.recipe.metrics import METRICS, NODES, TARGETS
+from netdsl.recipe.metrics import LABELS, METRICS, NODES, TARGETS, label_names
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.imbalance import check_sampling
@@ -96,7 +96,8 @@ def absent_classes(data: DataSet, parts: Mapping[str, Split]) -> list[str]:
             continue
         if not bool((part.target >= 0).any()):
             raise nothing_counts(data.name, purpose)
-        notes += _absent(data.classes, _counts(part.target, len(data.classes)) == 0, purpose)
+        counts = _counts(part.target, len(data.classes))
+        notes += _absent(label_names(data.task, data.classes, len(counts)), counts == 0, purpose)
     return notes
 
 
@@ -159,11 +160,10 @@ def _check_loss(recipe: Recipe, data: DataSet) -> None:
         name, what = component_name(recipe.loss), TARGETS[data.task]
         raise DataError("unfit-loss", f"`{name}` cannot compare with the targets of `{data.name}`: {what}", hint)
     given = recipe.loss.class_weights
-    if given and data.classes and len(given) != len(data.classes):
+    names = label_names(data.task, data.classes, data.train.target.shape[-1] if data.task in LABELS else None)
+    if given and names and len(given) != len(names):
         path = f"loss.{recipe.loss.balances}"
-        raise DataError(
-            "wrong-count", f"`{path}` has {len(given)} values, `{data.name}` has {len(data.classes)} classes"
-        )
+        raise DataError("wrong-count", f"`{path}` has {len(given)} values, `{data.name}` has {len(names)} classes")
 
 
 def task_of(data: DataSet) -> str:

@@ -219,6 +219,7 @@ def _classes(
 def frame_columns(frame: Any, what: str) -> Raw:
     """The columns of a DataFrame, by their names as texts."""
     found: Raw = {}
+    _check_once([str(name) for name in frame.columns], what)
     for name in frame.columns:
         array = _undated(np.asarray(frame[name]))
         values = [_cell(v) for v in array.tolist()]
@@ -228,6 +229,12 @@ def frame_columns(frame: Any, what: str) -> Raw:
             raise DataError("data-type", message, "convert them first, or leave the column out")
         found[str(name)] = plain(values, numbers)
     return found
+
+
+def _check_once(names: Sequence[str], what: str) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise DataError("data-type", f"`{what}` has two columns called `{name}`", "call one of them otherwise")
 
 
 def _undated(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netdsl.inference.predictions import class_colors
 from netdsl.inference.trained import targets_of
-from netdsl.recipe.metrics import title
+from netdsl.recipe.metrics import label_names, title
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.graphs import by_graph
 from netdsl.training.evaluate import at_once, first_output
@@ -52,7 +52,8 @@ def samples(prepared: Prepared, result: dict[str, Any]) -> list[str]:
         parts += _masks(prepared)
     elif data.task == "numbers":
         parts += _numbers(prepared)
-    return parts + _each_class(result, data.classes or targets_of(prepared.recipe))
+    names = label_names(data.task, data.classes, len(result.get("per_class", ())))
+    return parts + _each_class(result, names or targets_of(prepared.recipe))
 
 
 def on_training_samples(prepared: Prepared) -> dict[str, Any]:
