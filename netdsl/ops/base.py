@@ -43,7 +43,6 @@ class Param(Struct, frozen=True):
     """A trainable tensor of a layer.
 
     `role` is what recipes select by: conv, linear, norm, bias, scale, embedding, position, gate, recurrent.
-    `fan_in_axis`: the axis of the weight that runs over inputs (0 for a transposed convolution).
     """
 
     shape: tuple[int, ...]

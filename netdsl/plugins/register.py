@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 from functools import partial
 from typing import Any
 
@@ -105,7 +107,22 @@ def _refusal(cls: type[Op], example: Example) -> str:
         return next(iter(errors), "it gives nothing")
     try:
         totals(net.program.main)
-        net.source()
+        unknown = _unknown_names(net.source())
     except Fault as mistake:
         return mistake.diagnostic.message
-    return ""
+    return f"its PyTorch form calls `{unknown[0]}`, which is in no `helper` and no `imports`" if unknown else ""
+
+
+def _unknown_names(source: str) -> list[str]:
+    """The names that a module reads and nothing in it gives."""
+    given, read = set(dir(builtins)), list[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (read.append if isinstance(node.ctx, ast.Load) else given.add)(node.id)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            given.add(node.name)
+        elif isinstance(node, ast.arg):
+            given.add(node.arg)
+        elif isinstance(node, ast.alias):
+            given.add((node.asname or node.name).partition(".")[0])
+    return [name for name in read if name not in given]

@@ -33,7 +33,7 @@ from netdsl.training.checkpoints.run_dir import About, Log
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
-from netdsl.training.diagnose import Diverged
+from netdsl.training.diagnose import IN_DATA, IN_DATA_HINT, Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 from netdsl.training.evaluate import at_once
@@ -133,7 +133,7 @@ class Begun(Struct, eq=False):
     def advise(self, error: UserError) -> None:
         """Say how a run continues that an error has ended: with a lower lr, or once the data are whole."""
         if isinstance(error, Diverged):
-            error.advise(advice(self.loop))
+            error.advise(IN_DATA_HINT if error.reason == IN_DATA else advice(self.loop))
         elif self.loop.store.saved and not isinstance(error, WriteError | ReaderDied):  # `going_on` says it of those
             error.advise(f"the run is kept: `netdsl train --resume {self.folder}` continues with it", more=True)
 

@@ -15,6 +15,10 @@ HUGE = 1e15
 """Numbers of which a few thousand squares add up to more than float32 holds."""
 
 
+IN_DATA = "the data holds values that are not finite"
+IN_DATA_HINT = "no lr helps there: look at what `data` and `augment` make of the samples of this step"
+
+
 class Diverged(DataError):  # noqa: N818 - it is what happened
     """The loss of a step (0-based), its gradient, or the weights after it are not finite. `reason` says where that
     begins."""
@@ -46,7 +50,7 @@ def diagnose(module: nn.Module, batch: Any, criterion: Any) -> str:
         if not _finite(whole(p)):
             return f"the weights `{name}` are not finite (they were before the last steps): lower the lr, or clip"
     if not _finite(batch.inputs):
-        return "the data holds values that are not finite"
+        return IN_DATA
     found: list[str] = []
     hooks = []
     for name, layer in module.named_modules():

@@ -78,7 +78,7 @@ def loss_terms(own: Own, result: Any, target: Tensor, inputs: tuple[Tensor, ...]
 
 
 def _checked_terms(found: Any, result: Any, target: Tensor) -> Tensor:
-    """What a function gives as the loss of a batch. Raises DataError for what is none."""
+    """The loss of a batch as a function gives it. Raises DataError for a value that is none."""
     if not isinstance(found, Tensor) or found.shape not in ((), (len(target),)):
         what = list(found.shape) if isinstance(found, Tensor) else f"`{found!r}`"
         hint = 'a tensor: one value for each sample (`reduction="none"`), or their mean'

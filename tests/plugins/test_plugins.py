@@ -322,6 +322,12 @@ BAD: dict[str, tuple[str, str, str]] = {
         "  def torch(self, *x):\n    return 1 / 0\n",
         "unfit-plugin", "ZeroDivisionError",
     ),
+    "nowhere": (
+        START + "@plugin.op('odd')\nclass R(Op, frozen=True):\n  'Doc.'\n"
+        "  examples = (Example('odd'),)\n  def infer(self, assume, *x):\n    return x[0]\n"
+        "  def torch(self, *x):\n    return Torch(None, Call('Odd', (X(),)))\n",
+        "unfit-plugin", "its PyTorch form calls `Odd`, which is in no `helper`",
+    ),
     "facets": (
         START + "@plugin.op('odd')\nclass R(Op, frozen=True):\n  'Doc.'\n",
         "unfit-plugin", "the op `odd` has no `infer`",
@@ -419,6 +425,14 @@ def test_what_fails_while_training_is_named(loss: str, metric: str, said: str, t
         net.train(folder=tmp_path / "run", settings=settings, quiet=True, onnx=False)
     assert said in found.value.message
     assert found.value.code == "plugin-failed"
+
+
+def test_classes_reach_a_loss_as_numbers_and_mixed_ones_as_shares(tmp_path: Path) -> None:
+    net = net_with(tmp_path, "typed", "output.sum(1) / (target.dtype is torch.int64 and target.ndim == 1)")
+    run = net.train(folder=tmp_path / "run", settings={"steps": 1, "loss": "odd_loss"}, quiet=True, onnx=False)
+    assert run.ended
+    with pytest.raises(netdsl.SpecError, match="cannot take the mixed targets"):
+        net.train(folder=tmp_path / "mixed", settings={"steps": 1, "loss": "odd_loss", "mix": "mixup"}, quiet=True)
 
 
 def test_the_how_to_page_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

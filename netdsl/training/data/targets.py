@@ -24,7 +24,7 @@ class Targets:
         self.classes = classes
         loss = recipe.loss
         self.smoothing = loss.label_smoothing if isinstance(loss, CrossEntropy | Bce) else 0.0
-        dense = bool(recipe.mix) or not isinstance(loss, CrossEntropy)
+        dense = bool(recipe.mix) or isinstance(loss, Bce) or loss.task != "classes"
         self.task = task
         self.soft = task == "classes" and dense
 
