@@ -143,7 +143,11 @@ def class_names(trained: Trained, count: int) -> list[str]:
 
 def target_names(trained: Trained, count: int) -> list[str]:
     """Names for regression targets: those of their columns in a table."""
-    names = trained.targets
+    return value_names(trained.targets, count)
+
+
+def value_names(names: tuple[str, ...], count: int) -> list[str]:
+    """Names for `count` numbers: their own, where each has one."""
     return list(names) if len(names) == count else ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 
 

@@ -35,8 +35,9 @@ net M(classes=2) {
   conv(classes, 3)
 }
 recipe Rm for M {
-  data  = clutter(train=40, test=20, size=16)
-  steps = 2
+  data    = clutter(train=40, test=20, size=16)
+  steps   = 2
+  metrics = [per_class, f1]
 }
 net R {
   input x [3]
@@ -127,6 +128,8 @@ def test_masks_have_a_legend_with_the_iou_of_each_class(folder: Path) -> None:
     assert table is not None
     rows = re.findall(r"background:(#\w+)'></i>(\w+)</th><td>([\d.]+)%</td>", table[1])
     assert [(color, name) for color, name, _ in rows] == [("#000000", "clutter"), ("#800000", "digit")]
+    assert "IoU</th></tr>" not in text, "what stands in the legend is not shown again"
+    assert "<th>class</th><th>F1</th></tr>" in text
     result = json.loads((folder / "Rm" / "run.json").read_text())["result"]
     assert np.mean([float(v) for _, _, v in rows]) == pytest.approx(100 * result["mean_iou"], abs=0.01)
 
@@ -150,6 +153,7 @@ def test_predictions_lie_over_the_truth(folder: Path) -> None:
     text = page(folder, "Rr")
     assert text.count('class="dot"') == 2 * 10  # two outputs of ten test samples
     assert text.count('class="equal"') == 2
+    assert "value_0" in text, "as `predict` calls it"
     assert scatter("x", [float("nan")], [1.0]) == ""
 
 

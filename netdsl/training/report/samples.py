@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.inference.predictions import class_colors
+from netdsl.inference.predictions import class_colors, value_names
 from netdsl.inference.trained import targets_of
 from netdsl.recipe.metrics import label_names, title
 from netdsl.training.data.dataset import Split
@@ -40,6 +40,8 @@ MOST = 2000
 DOTS = 600
 """Samples of a scatter chart."""
 OUTPUTS = 6
+SHOWN_WITH_MASKS = ("recall", "mean_iou")
+"""Metrics of each class that stand beside the colours of masks."""
 
 
 def samples(prepared: Prepared, result: dict[str, Any]) -> list[str]:
@@ -53,7 +55,8 @@ def samples(prepared: Prepared, result: dict[str, Any]) -> list[str]:
     elif data.task == "numbers":
         parts += _numbers(prepared)
     names = label_names(data.task, data.classes, len(result.get("per_class", ())))
-    return parts + _each_class(result, names or targets_of(prepared.recipe))
+    shown = SHOWN_WITH_MASKS if data.task == "mask" else ()
+    return parts + _each_class(result, names or targets_of(prepared.recipe), shown)
 
 
 def on_training_samples(prepared: Prepared) -> dict[str, Any]:
@@ -74,11 +77,8 @@ def _numbers(prepared: Prepared) -> list[str]:
     """Predictions over the truth, a chart for each output."""
     test = _test(prepared)
     truth, guess = predictions(_forward(prepared, test), _chunks(prepared, test), len(test), DOTS, OUTPUTS)
-    names = targets_of(prepared.recipe)
-    charts = [
-        scatter(names[i] if i < len(names) else f"output {i + 1}", truth[:, i].tolist(), guess[:, i].tolist())
-        for i in range(truth.shape[1])
-    ]
+    names = value_names(targets_of(prepared.recipe), prepared.data.train.target[0].numel())
+    charts = [scatter(names[i], truth[:, i].tolist(), guess[:, i].tolist()) for i in range(truth.shape[1])]
     note = "<p class=soft>Each dot is a test sample; on the line, the prediction is the truth.</p>"
     return [f"<h2>Predictions</h2>{note}<div class=charts>{''.join(charts)}</div>"]
 
@@ -122,17 +122,18 @@ def _classes(prepared: Prepared) -> list[str]:
     return [*parts, note, f"<div class=images>{''.join(figures)}</div>"]
 
 
-def _each_class(result: dict[str, Any], classes: Sequence[str]) -> list[str]:
-    """A table of what `per_class` measured of each class."""
+def _each_class(result: dict[str, Any], classes: Sequence[str], shown: Sequence[str] = ()) -> list[str]:
+    """A table of what `per_class` measured of each class, but for what is `shown` already."""
     end = "_per_class"
-    columns = {"recall": result.get("per_class", ())} | {
-        title(n[: -len(end)]): values for n, values in result.items() if n.endswith(end)
+    found = {"recall": result.get("per_class", ())} | {
+        n[: -len(end)]: values for n, values in result.items() if n.endswith(end)
     }
-    if not columns["recall"]:
+    columns = {title(n): values for n, values in found.items() if n not in shown and values}
+    if not columns:
         return []
     head = "".join(f"<th>{escape(name)}</th>" for name in ("class", *columns))
     lines = []
-    for i in range(len(columns["recall"])):
+    for i in range(len(found["recall"])):
         name = classes[i] if i < len(classes) else str(i)
         cells = "".join(f"<td>{'-' if v[i] is None else f'{v[i]:.2%}'}</td>" for v in columns.values())
         lines.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")

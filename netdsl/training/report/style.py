@@ -9,7 +9,7 @@ h1 { margin: 0 } h2 { margin: 2rem 0 .5rem; font-size: 1.1rem } .soft, summary {
 .big { font-size: 2.6rem; font-weight: 650; margin: .5rem 0 0 } .big .soft { font-size: 1rem; font-weight: 500 }
 .facts { display: flex; flex-wrap: wrap; gap: .4rem 2rem; margin: 1rem 0 }
 .facts div { min-width: 7rem } .facts b { display: block; font-weight: 600 }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 1rem }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 1rem }
 svg { width: 100% } svg text { font: 11px system-ui, sans-serif; fill: var(--soft) }
 svg .title { font-weight: 600; font-size: 13px; fill: var(--ink) } svg .middle { text-anchor: middle }
 svg .right, svg [class^=name] { text-anchor: end } svg line { stroke: var(--rule) }
