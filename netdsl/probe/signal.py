@@ -115,8 +115,10 @@ def _said(name: str, rows: Sequence[Row]) -> list[str]:
     if len(counted) < 2:
         return [f"{prefix}the net has fewer than two layers: there is no course to follow"]
     unit = _unit(counted)
-    lines = [f"{prefix}{course('the variance', unit, len(counted), [r.found.variance for r in counted])}"]
-    expected = _told([r.expected.variance if r.expected else None for r in counted])
+    theory = [r.expected.variance if r.expected else None for r in counted]
+    adds = _adds_up(_known(theory)) if None not in theory else None
+    lines = [f"{prefix}{course('the variance', unit, len(counted), [r.found.variance for r in counted], adds)}"]
+    expected = _told(theory)
     if expected is not None:
         lines[0] += f"; by theory {expected}"
     slopes = [r.gradient for r in counted][::-1]
@@ -130,27 +132,29 @@ def _unit(rows: Sequence[Row]) -> str:
     return "residual sum" if rows and rows[0].kind == "add" else "layer"
 
 
-def course(what: str, unit: str, count: int, numbers: Sequence[float | None]) -> str:
-    """How a number goes from layer to layer, in words."""
+def course(what: str, unit: str, count: int, numbers: Sequence[float | None], adds: bool | None = None) -> str:
+    """How a number goes from layer to layer, in words; `adds`: whether it grows in equal steps, where theory knows."""
     if any(n is not None and not math.isfinite(n) for n in numbers):
         return f"{what} is not finite after {count} {unit}s: nothing can be learnt"
-    told = _told(numbers)
+    told = _told(numbers, adds)
     if told is None:
         return f"{what} cannot be followed over {count} {unit}s"
     known = _known(numbers)
     whole = known[-1] / known[0]
-    if _inverses_add_up(known):
+    if adds is None and _inverses_add_up(known):
         return f"{what} grows as 1/depth: x{whole:.2g} in all, over {count} {unit}s"
-    verdict = "adds up" if _adds_up(known) else next((word for most, word in VERDICTS if whole < most), "explodes")
+    adds = _adds_up(known) if adds is None else adds
+    verdict = "adds up" if adds else next((word for most, word in VERDICTS if whole < most), "explodes")
     return f"{what} {verdict}: {told} a {unit} over {count} {unit}s, x{whole:.2g} in all"
 
 
-def _told(numbers: Sequence[float | None]) -> str | None:
+def _told(numbers: Sequence[float | None], adds: bool | None = None) -> str | None:
     """The factor from layer to layer or, where steps are equal, the step; None where a number cannot be followed."""
     known, found = _known(numbers), rate(numbers)
     if found is None:
         return None
-    return f"+{(known[-1] - known[0]) / (len(known) - 1):.3g}" if _adds_up(known) else f"x{found:.3g}"
+    adds = _adds_up(known) if adds is None else adds
+    return f"+{(known[-1] - known[0]) / (len(known) - 1):.3g}" if adds else f"x{found:.3g}"
 
 
 def _adds_up(known: Sequence[float]) -> bool:

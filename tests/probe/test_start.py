@@ -111,6 +111,12 @@ def test_steps_and_factors_are_told_apart(numbers: list[float], word: str) -> No
     assert f"it {word}" in course("it", "layer", len(numbers), numbers)
 
 
+def test_theory_tells_steps_from_factors_where_it_is_known() -> None:
+    numbers = [8 / (8 - i) for i in range(6)]
+    assert "it holds: x1.22 a layer" in course("it", "layer", 6, numbers, adds=False)
+    assert "it adds up: +0.333 a layer" in course("it", "layer", 6, numbers, adds=True)
+
+
 def test_the_words_say_what_the_numbers_say() -> None:
     made = subject(DEEP, "Plain")
     found = signal(made, [(i, with_init(made, i)) for i in ("xavier", "kaiming")])
