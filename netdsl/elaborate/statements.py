@@ -33,7 +33,7 @@ class Runner:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         self.evaluator = builder.evaluator
-        self.untaken = Untaken(self.evaluator.truth)
+        self.untaken = Untaken(self.evaluator)
         self.computed: list[Place] = []
         self._rules: dict[type, Callable[[Any, Env, Any, Context], Any]] = {
             ast.ExprStatement: self._expression,

@@ -8,8 +8,8 @@ Loops without a label count their own rounds, and what they leave out moves noth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import Fault
@@ -28,6 +28,9 @@ from netdsl.ops import REGISTRY
 from netdsl.ops.base import Op
 from netdsl.source import Place, Span
 from netdsl.syntax import ast
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.expressions import Evaluator
 
 Count = Counter[str]
 """How many unnamed layers of each kind there are."""
@@ -51,17 +54,18 @@ def taken(scope: Scope, start: int) -> Count:
 
 Waiting = list[tuple[int, Count]]
 """Where in the text of a statement names are kept, and for which layers."""
-Choices = tuple[tuple[ast.Conditional, int | None], ...]
-"""Conditionals, each with where it stands in the order of use if that is not where it begins."""
+Shortcuts = list[tuple[Span, int]]
+"""Where shortcuts stand in the text, outer ones first, each with the end of its residual link."""
 
 
 class Untaken:
     """The branches that conditionals do not take, and the unnamed layers that they would add."""
 
-    def __init__(self, truth: Callable[[ast.Node, Env], bool]) -> None:
-        self.truth = truth
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.truth = evaluator.truth
+        self._evaluate = evaluator.evaluate
         self._constants: dict[tuple[Module, str], Count] = {}
-        self._choices: dict[int, Choices] = {}
+        self._choices: dict[int, tuple[ast.Conditional, ...]] = {}
 
     def before(self, node: ast.Node, env: Env, scope: Scope) -> Waiting:
         """The layers that the conditionals of a statement, or of a block's body that is an expression, are about to
@@ -70,27 +74,28 @@ class Untaken:
             return []
         waiting = []
         found = [*self._within(node)]
-        for choice, after in found:
+        for choice in found:
             arms, chosen = self._arms(choice, env)
             scope.varies = scope.varies or any(_does_something(arm) for arm in arms)
             spare = self.most(arms, env)
             if chosen is not None:
                 spare -= self.kinds(chosen, env)
-                found += self._within(chosen, after)
-            waiting.append((after or choice.at.start, spare))
+                found += self._within(chosen)
+            waiting.append((choice.at.start, spare))
         return [(at, spare) for at, spare in waiting if spare]
 
-    def _within(self, node: ast.Node, after: int | None = None) -> Choices:
+    def _within(self, node: ast.Node) -> tuple[ast.Conditional, ...]:
         """The conditionals through which the value of a piece may flow, but for those in their branches."""
         if id(node) not in self._choices:
-            self._choices[id(node)] = tuple(_choices(node, after))
+            self._choices[id(node)] = tuple(_choices(node))
         return self._choices[id(node)]
 
     def keep(self, waiting: Waiting, node: ast.Node, scope: Scope, start: int) -> None:
         """Keep the names of what was left out, among the steps that the statement added from number `start` on."""
+        late = _shortcuts(node) if waiting else []
         for at, kinds in waiting:
             place = Place(scope.place.source, Span(at, at))
-            later = (i for i in range(start, len(scope.drafts)) if _is_after(scope.drafts[i].place, place, node))
+            later = (i for i in range(start, len(scope.drafts)) if _is_after(scope.drafts[i].place, place, node, late))
             reserve(scope, kinds, place, next(later, None))
 
     def _arms(self, node: ast.Conditional, env: Env) -> tuple[list[ast.Node], ast.Node | None]:
@@ -119,6 +124,8 @@ class Untaken:
         spend(2)
         if isinstance(node, ast.Name):
             return self._named(node.id, env)
+        if isinstance(node, ast.Index):
+            return self._item(node, env)
         if isinstance(node, ast.Conditional):
             return self.most((node.then, node.otherwise), env)
         if isinstance(node, ast.If):
@@ -141,6 +148,16 @@ class Untaken:
             return self._of_constant(module, found)
         return _of_op(REGISTRY[name]) if name in REGISTRY else Counter()
 
+    def _item(self, node: ast.Index, env: Env) -> Count:
+        """The layers of an item of a list that has a name: evaluating another list might add steps."""
+        base: ast.Node = node
+        while isinstance(base, ast.Index):
+            base = base.value
+        try:
+            return self._of(self._evaluate(node, env)) if isinstance(base, ast.Name) else Counter()
+        except (Fault, Silent, ArithmeticError):
+            return Counter()  # the branch is not taken: its mistakes are not told
+
     def _of_constant(self, module: Module, declared: ast.Constant | ast.Variant) -> Count:
         """The layers that the value of a constant adds, found once; one that is defined by itself adds none."""
         key = (module, declared.name.id)
@@ -156,6 +173,8 @@ class Untaken:
         while waiting:
             spend(2)
             match waiting.pop():
+                case list() | tuple() as items:
+                    waiting += items
                 case OpArrow() as arrow:
                     found += _of_op(arrow.op)
                     waiting += [v for _, v in arrow.operands]
@@ -178,21 +197,40 @@ def _does_something(arm: ast.Node) -> bool:
     return not isinstance(arm, ast.Name) or arm.id in REGISTRY
 
 
-def _is_after(place: Place, at: Place, node: ast.Node) -> bool:
-    return place.source is at.source and at.span.start < place.span.start < node.at.end
+def _is_after(place: Place, at: Place, node: ast.Node, late: Shortcuts) -> bool:
+    """Whether what stands at `place` in a statement is used after what stands at `at`."""
+    inside = place.source is at.source and node.at.start <= place.span.start < node.at.end
+    return inside and _order(place.span.start, late) > _order(at.span.start, late)
 
 
-def _choices(node: ast.Node, after: int | None) -> Iterator[tuple[ast.Conditional, int | None]]:
-    """The conditionals through which the value of a piece may flow; a shortcut comes after the branch."""
-    stack: list[tuple[Any, int | None]] = [(node, after)]
+def _order(offset: int, late: Shortcuts) -> tuple[int, ...]:
+    """Where a place of a statement comes in the order of use: a shortcut comes after its branch."""
+    return (*(end for span, end in late if span.start <= offset < span.end), offset)
+
+
+def _shortcuts(node: ast.Node) -> Shortcuts:
+    """The shortcuts in a statement, but for those in braces: what stands there is a statement of its own."""
+    found: Shortcuts = []
+    stack: list[ast.Node] = [node]
     while stack:
-        inner, after = stack.pop()
-        if isinstance(inner, ast.Conditional):
-            yield inner, after
-        elif isinstance(inner, ast.Residual):
-            stack += [(value, inner.at.end) for value in _shortcut(inner)]
+        inner = stack.pop()
+        if isinstance(inner, ast.Residual):
+            found += [(value.at, inner.at.end) for value in _shortcut(inner)]
+            stack += _shortcut(inner)
         else:
-            stack += [(child, after) for child in _flowing(inner)]
+            stack += (inner.then, inner.otherwise) if isinstance(inner, ast.Conditional) else _flowing(inner)
+    return found
+
+
+def _choices(node: ast.Node) -> Iterator[ast.Conditional]:
+    """The conditionals through which the value of a piece may flow."""
+    stack = [node]
+    while stack:
+        inner = stack.pop()
+        if isinstance(inner, ast.Conditional):
+            yield inner
+        else:
+            stack += _shortcut(inner) if isinstance(inner, ast.Residual) else _flowing(inner)
 
 
 def _flowing(node: ast.Node) -> Iterable[ast.Node]:
@@ -238,6 +276,8 @@ def _inside(node: ast.Node) -> Iterable[ast.Node]:
             return node.statements
         case ast.For() | ast.Repeat():
             return (node.body,)
+        case ast.ListExpr() | ast.TupleExpr():
+            return _values(node)
     return () if isinstance(node, ast.Labelled) else _flowing(node)
 
 
