@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from netdsl.diagnostics.packages import REQUIREMENTS
+
 ROOT = Path(__file__).parent.parent / "netdsl"
 FILES = sorted(p for p in ROOT.rglob("*.py"))
 
@@ -195,21 +197,25 @@ def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
             assert relative.startswith(MAY_IMPORT[library]), f"{relative} imports {library}"
 
 
-BROUGHT = {"PIL": "pillow", "sklearn": "scikit-learn", "ml_dtypes": "ml-dtypes", "huggingface_hub": "huggingface-hub"}
-"""Packages by what is imported of them, where it is called otherwise."""
-BROUGHT |= {"lsprotocol": "pygls", "httpx": "huggingface-hub", "pyarrow": "datasets"}
+BROUGHT = {"httpx": "huggingface-hub", "pyarrow": "datasets"}
+"""Packages that come with another one."""
 HOSTS = {"pygments"}
 """Imported only by code that runs inside them."""
+ALWAYS = {"lark", "msgspec"}
+"""Without these there is no installation."""
 
 
 def test_what_is_imported_is_declared_and_explained() -> None:
-    """A package that comes with another one may go with it."""
+    """And where it is missing, a command can name it. A package that comes with another one may go with it."""
     about = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
     lists = [about["dependencies"], *about["optional-dependencies"].values()]
     declared = {re.split(r"[><=]", entry)[0] for entries in lists for entry in entries}
+    bounded = {entry for entries in lists for entry in entries if "<" in entry}
+    assert {r for r in REQUIREMENTS.values() if "<" in r} == {e for e in bounded if not e.startswith("lark")}
     roots = {name.split(".")[0] for path in FILES for name in imports(path)}
     foreign = roots - set(sys.stdlib_module_names) - {"netdsl"} - HOSTS
-    assert {BROUGHT.get(name, name) for name in foreign} <= declared
+    assert foreign - ALWAYS <= set(REQUIREMENTS)
+    assert {BROUGHT.get(name, REQUIREMENTS.get(name, name)).partition(">")[0] for name in foreign} <= declared
     page = (ROOT.parent / "docs" / "dependencies.md").read_text().lower()
     assert [n for n in declared if n.replace("-skinny", "") not in page and n.replace("-", "_") not in page] == []
 

@@ -24,9 +24,9 @@ FILE_CODES = {
     "no-such-file", "is-a-directory", "unreadable", "cannot-write", "not-empty", "run-in-use",
     "not-a-run", "unfinished-run", "outdated-run", "damaged-checkpoint", "unreadable-model", "unreadable-weights",
     "unclear-weights", "not-an-experiment", "changed-experiment",
-    "unknown-plugin", "missing-plugin",
+    "unknown-plugin", "missing-plugin", "missing-package",
 }  # fmt: skip
-"""Codes of files that cannot be read or written: a command that meets one exits with USAGE."""
+"""Codes of files that cannot be read or written, and of code that is not installed: the exit code is USAGE."""
 
 
 def exit_code(diagnostics: Iterable[Diagnostic]) -> int:

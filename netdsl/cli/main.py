@@ -18,6 +18,7 @@ from netdsl.budget import deep
 from netdsl.cli.failure import USAGE, WRONG, Failure, Refused, exit_code
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diagnostics.memory import is_out_of_memory, out_of_memory
+from netdsl.diagnostics.packages import missing
 from netdsl.garbage import uncollected
 from netdsl.render.terminal import guarded
 
@@ -51,15 +52,6 @@ COMMANDS = {
 
 SHORT = ("check", "explain", "summary", "view", "diff", "fmt", "ops", "runs", "zoo")
 """Commands that end before collecting garbage could pay."""
-
-PACKAGES = {
-    "numpy": "numpy", "torch": "torch", "onnx": "onnx", "onnxruntime": "onnxruntime", "safetensors": "safetensors",
-    "sklearn": "scikit-learn", "PIL": "pillow", "rich": "rich",
-    "tokenizers": "netdsl[text]", "pygls": "netdsl[lsp]", "lsprotocol": "netdsl[lsp]",
-}  # fmt: skip
-"""Packages that only some commands import, by module."""
-HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "PIL")
-"""What a light installation lacks: the hint at the first of them names all, or each would be found missing in turn."""
 
 OWN = "netdsl"
 """Where warnings of netdsl's own say that they come from, in place of a file."""
@@ -102,23 +94,24 @@ def _ended(code: int) -> int:
 
 def _failed(error: Exception) -> int:
     """Say how a command failed; gives its exit code."""
-    if isinstance(error, Refused | Fault):
-        from netdsl.render.diagnostics import render_all
-
-        found, code = (error.diagnostics, error.code) if isinstance(error, Refused) else _of_fault(error)
-        return _say(render_all(found, sys.stderr), code)
+    if isinstance(error, Refused):
+        return _say_all(error.diagnostics, error.code)
+    if isinstance(error, Fault):
+        return _say_all((error.diagnostic,))
     if isinstance(error, Failure):
         return _say(_message(error.message, error.hint), error.code)
-    if isinstance(error, ModuleNotFoundError):
-        return _missing(error)
+    if isinstance(error, ModuleNotFoundError) and (lacking := missing(error)) is not None:
+        return _say_all((lacking,))
     if isinstance(error, OSError):
         _abandon_output()
         return _say(_message(os_message(error)), USAGE)
     return _unforeseen(error)
 
 
-def _of_fault(error: Fault) -> tuple[tuple[Diagnostic, ...], int]:
-    return (error.diagnostic,), exit_code((error.diagnostic,))
+def _say_all(found: tuple[Diagnostic, ...], code: int | None = None) -> int:
+    from netdsl.render.diagnostics import render_all
+
+    return _say(render_all(found, sys.stderr), exit_code(found) if code is None else code)
 
 
 def _run(argv: list[str]) -> int:
@@ -252,35 +245,10 @@ def _abandon_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _missing(error: ModuleNotFoundError) -> int:
-    """Name a package that a light installation lacks."""
-    module = (error.name or "").partition(".")[0]
-    if module not in PACKAGES:
-        return _unforeseen(error)
-    package = PACKAGES[module]
-    lacking = [PACKAGES[m] for m in HEAVY if _is_missing(m)] if module in HEAVY else []
-    if module in HEAVY and package not in lacking:  # it is there, and has no such part
-        message = f"this needs `{error.name}`, which the installed `{package}` does not have"
-        return _say(_message(message, f"pip install --upgrade {package}"), USAGE)
-    hint = f"pip install {' '.join(lacking) or package}"
-    return _say(_message(f"this needs the package `{package}`, which is not installed", hint), USAGE)
-
-
-def _is_missing(module: str) -> bool:
-    from importlib.util import find_spec
-
-    try:
-        return find_spec(module) is None
-    except ImportError:
-        return True
-
-
 def _unforeseen(error: Exception) -> int:
     """Report an error that no part of the compiler has foreseen: too little memory, or a bug."""
     if is_out_of_memory(error):
-        from netdsl.render.diagnostics import render_all
-
-        return _say(render_all((out_of_memory(error),), sys.stderr), WRONG)
+        return _say_all((out_of_memory(error),), WRONG)
     if os.environ.get("NETDSL_DEBUG") == "1":
         raise error
     what = f"{type(error).__name__}: {error}".splitlines()[0]

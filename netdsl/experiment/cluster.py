@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import UserError
+from netdsl.diagnostics.packages import needed_by
 from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.pool import Say, Source
 from netdsl.experiment.worker import attempt
@@ -29,11 +30,8 @@ class Cluster:
         self.executor = self._executor(folder)
 
     def _executor(self, folder: Path) -> Any:
-        try:
+        with needed_by("`--on slurm`"):
             import submitit
-        except ImportError:
-            hint = "pip install 'netdsl[slurm]'"
-            raise UserError("missing-package", "jobs of Slurm need the package `submitit`", hint) from None
         try:
             executor = submitit.AutoExecutor(folder=str(folder.absolute()), cluster=self.kind)
         except RuntimeError as error:

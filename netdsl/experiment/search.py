@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError
+from netdsl.diagnostics.packages import needed_by
 from netdsl.experiment import files
 from netdsl.experiment.files import Outcome, check_trial, open_folder, outcome
 from netdsl.experiment.jobs import Answer, Job
@@ -32,13 +33,8 @@ JOURNAL = "search.journal"
 
 def optuna() -> Any:
     """The package, quiet. Raises UserError where it is not installed."""
-    try:
+    with needed_by("a search"):
         import optuna
-    except ImportError:
-        hint = "pip install 'netdsl[search]'"
-        raise UserError(
-            "missing-package", "a search needs the package `optuna`, which is not installed", hint
-        ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

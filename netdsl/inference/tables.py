@@ -13,6 +13,7 @@ import numpy as np
 
 from netdsl.diagnostics.diagnostic import first_line
 from netdsl.diagnostics.memory import available, said
+from netdsl.diagnostics.packages import needed_by
 from netdsl.inference.columns import MISSING, Raw
 from netdsl.inference.errors import DataError
 from netdsl.inference.notations import with_points
@@ -85,10 +86,8 @@ def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | N
 
 def parquet_columns(file: Path) -> Raw:
     """The columns of a parquet file; what is no number is a text. Raises DataError."""
-    try:
+    with needed_by("reading parquet files"):
         from pyarrow import parquet
-    except ImportError:
-        raise DataError("missing-package", "parquet files need `pyarrow`", "`pip install pyarrow`") from None
     if not file.is_file():
         raise DataError(
             "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from netdsl.diagnostics.diagnostic import first_line
+from netdsl.diagnostics.packages import needed_by
 from netdsl.inference.errors import DataError
 
 BYTES = tuple(chr(b) if 32 < b < 127 else f"0x{b:02x}" for b in range(256))
@@ -60,11 +61,8 @@ class Tokenizer:
     def __init__(self, file: Path) -> None:
         if not file.is_file():
             raise DataError("missing-data", f"there is no file {file}", "`tokenizer` names a `tokenizer.json`")
-        try:
+        with needed_by("`tokenizer`"):
             from tokenizers import Tokenizer as Engine
-        except ImportError:
-            hint = "pip install 'netdsl[text]'"
-            raise DataError("missing-package", "`tokenizer` needs the package `tokenizers`", hint) from None
         try:
             self.engine: Any = Engine.from_file(str(file))
         except Exception as error:  # the package raises Exception itself

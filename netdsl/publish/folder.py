@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from netdsl.diagnostics.packages import needed_by
 from netdsl.inference.run_folder import ONNX, WEIGHTS
 from netdsl.publish.card import card
 from netdsl.publish.shared import Shared, configuration
@@ -38,11 +39,8 @@ def upload(folder: Path, repository: str, private: bool) -> str:
     """
     from netdsl.diagnostics.diagnostic import UserError, first_line
 
-    try:
+    with needed_by("an upload"):
         from huggingface_hub import HfApi
-    except ImportError:
-        hint = "pip install 'netdsl[hub]'"
-        raise UserError("missing-package", "an upload needs the package `huggingface_hub`", hint) from None
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)

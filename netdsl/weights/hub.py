@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from netdsl.diagnostics.diagnostic import first_line
+from netdsl.diagnostics.packages import needed_by
 from netdsl.weights.repository import Repository, described
 from netdsl.weights.unwrap import WeightsError
 
@@ -97,11 +98,8 @@ def _of_torchvision(name: str) -> str:
 
 
 def _snapshot(name: str, revision: str | None) -> Path:
-    try:
+    with needed_by("fetching weights by name"):
         from huggingface_hub import snapshot_download
-    except ImportError:
-        hint = "pip install 'netdsl[hub]'"
-        raise WeightsError("missing-package", "weights by name need the package `huggingface_hub`", hint) from None
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(WANTED)))
     except mistakes() as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from missing import run_without
 
-from netdsl.cli.main import _missing
+from netdsl.diagnostics.packages import missing
 
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "scipy", "PIL")
 
@@ -45,13 +45,33 @@ def test_fmt_works(tmp_path: Path) -> None:
 def test_a_missing_package_is_named_in_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ran = run(*arguments, cwd=tmp_path)
     assert ran.returncode == 2
-    assert ran.stderr.startswith("error: this needs the package `")
+    assert ran.stderr.startswith("error[missing-package]: this needs the package `")
     assert ran.stderr.count("\n") == 2, "the message and its hint"
     assert "pip install torch numpy onnx onnxruntime safetensors scikit-learn pillow" in ran.stderr
 
 
-def test_a_package_without_a_part_is_not_said_to_be_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _missing(ModuleNotFoundError("no", name="onnxruntime.nothing.there")) == 2
-    said = capsys.readouterr().err
-    assert "this needs `onnxruntime.nothing.there`, which the installed `onnxruntime` does not have" in said
-    assert "hint: pip install --upgrade onnxruntime\n" in said
+def test_a_package_without_a_part_is_not_said_to_be_missing() -> None:
+    found = missing(ModuleNotFoundError("no", name="onnxruntime.nothing.there"))
+    assert found is not None
+    assert found.message == "this needs `onnxruntime.nothing.there`, which the installed `onnxruntime` does not have"
+    assert found.hint == "pip install --upgrade onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "said", "install"),
+    [
+        ("pygls", ("lsp",), "this needs the package `pygls`", "pip install 'pygls>=2.1,<3'"),
+        ("ml_dtypes", ("weights", "own.net", "half.safetensors"), "this needs the package `ml-dtypes`", "ml-dtypes"),
+        ("huggingface_hub", ("weights", "own.net", "--pretrained", "timm/a"), "fetching weights by name needs", "hub"),
+    ],
+)
+def test_every_missing_package_is_named(
+    package: str, arguments: tuple[str, ...], said: str, install: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.net").write_text("net A {\n  input x [3]\n  linear(2)\n}\n")
+    header = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    (tmp_path / "half.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    ran = run_without((package,), *arguments, cwd=tmp_path, timeout=60)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 2)
+    assert said in ran.stderr
+    assert install in ran.stderr

@@ -78,4 +78,4 @@ def test_the_summary_is_that_of_the_paper(installed: Path, tmp_path: Path) -> No
 def test_a_heavy_command_names_the_package_that_is_missing(installed: Path, tmp_path: Path) -> None:
     ran = run(installed, "train", "lenet", cwd=tmp_path)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 2)
-    assert ran.stderr.startswith("error: this needs the package `")
+    assert ran.stderr.startswith("error[missing-package]: this needs the package `")

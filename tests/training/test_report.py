@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,10 +23,10 @@ from paths import SPECS
 from PIL import Image
 
 from netdsl.cli.main import main
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.inference.run_folder import read_log as log_of
 from netdsl.recipe.schema import Recipe
 from netdsl.render.numbers import round_numbers
-from netdsl.training.errors import DataError
 from netdsl.training.kernels.memory import resident
 from netdsl.training.report import trackers
 from netdsl.training.report.progress import Progress
@@ -256,11 +255,14 @@ def test_tensorboard_gets_every_step_and_evaluation_and_forgets_what_a_resumed_r
 def test_tensorboard_that_is_missing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     (tmp_path / "small.net").write_text(SPEC)
-    assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--tensorboard"]) == 1
+    assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--tensorboard"]) == 2
     said = capsys.readouterr().err
-    assert "`--tensorboard` needs the package tensorboard\nhint: pip install tensorboard" in said
+    assert (
+        "needs the package `tensorboard`, which is not installed\nhint: pip install tensorboard" in said
+    )
 
 
 def test_numbers_that_are_not_finite_are_left_out_of_a_chart(run: Path, tmp_path: Path) -> None:
@@ -361,9 +363,9 @@ def test_what_a_tracker_raises_is_said_with_its_name(
 
 def test_a_folder_that_a_tracker_left_is_not_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(trackers, "import_module", lambda which: import_module(f"of_{which}"))
-    (tmp_path / "of_wandb").mkdir()
-    with pytest.raises(DataError, match="needs the package wandb"):
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    (tmp_path / "wandb").mkdir()
+    with pytest.raises(UserError, match="needs the package `wandb`, which is not installed"):
         trackers.tracker("wandb", tmp_path, "N", Recipe())
 
 
@@ -372,5 +374,6 @@ def test_a_tracker_that_is_missing_is_said(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     (tmp_path / "small.net").write_text(SPEC)
-    assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--track", "mlflow"]) == 1
-    assert "`--track mlflow` needs the package mlflow\nhint: pip install mlflow" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--track", "mlflow"]) == 2
+    said = capsys.readouterr().err
+    assert "`--track mlflow` needs the package `mlflow-skinny`, which is not installed\nhint: pip install" in said

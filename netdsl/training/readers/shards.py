@@ -20,6 +20,7 @@ import torch
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.diagnostics.packages import needed_by
 from netdsl.inference.images import ENDINGS, Least, filled, open_image
 from netdsl.inference.tables import as_parquet, check_rows
 from netdsl.recipe.sources import Shards
@@ -215,12 +216,8 @@ def _row_groups(source: Shards, file: str) -> list[Shard]:
 
 def _class_columns(file: str, image: str, label: str) -> list[list[Any]]:
     """The classes of each row group of a parquet file: nothing else is read. Raises DataError."""
-    try:
+    with needed_by("reading parquet files"):
         from pyarrow import parquet
-    except ImportError:
-        raise DataError(
-            "missing-package", "parquet files are read with `pyarrow`, which is not here", "`pip install pyarrow`"
-        ) from None
     with as_parquet(file), parquet.ParquetFile(file) as table:
         _check_columns(file, table.schema_arrow.names, (image, label))
         check_rows(Path(file), table.metadata.num_rows, 1)

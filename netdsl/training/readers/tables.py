@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import did_you_mean
+from netdsl.diagnostics.packages import needed_by
 from netdsl.inference.images import Least, filled, open_image
 from netdsl.recipe.sources import Hub, Parquet, Table
 from netdsl.training.data.dataset import DataError, DataSet, numbered
@@ -47,13 +48,8 @@ def read_hub(source: Hub, base: Path, shape: tuple[int, ...], outputs: int) -> D
 
 def _library() -> Any:
     """The package `datasets`, without its bars and warnings."""
-    try:
+    with needed_by("reading `parquet(...)` and `hf(...)`"):
         import datasets
-    except ImportError:
-        hint = "`pip install 'netdsl[datasets]'`"
-        raise DataError(
-            "missing-package", "parquet files and data of the Hub are read with `datasets`, which is not here", hint
-        ) from None
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -8,20 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
-from netdsl.training.data.dataset import DataError
+from netdsl.diagnostics.packages import needed_by
 
 
 def tensorboard(folder: Path, after: int = 0) -> Callable[[str, dict[str, Any]], None]:
-    """A watcher that logs every step's loss and lr and every evaluation. Raises DataError where it is not installed.
+    """A watcher that logs every step's loss and lr and every evaluation. Raises UserError where it is not installed.
 
     `after`: the step from which a resumed run continues; what was logged later is not shown any more.
     """
-    try:
+    with needed_by("`--tensorboard`"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise DataError(
-            "missing-package", "`--tensorboard` needs the package tensorboard", "pip install tensorboard"
-        ) from None
     writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1 if after else None)
 
     def watch(what: str, numbers: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import msgspec
 from torch import Tensor
 
 from netdsl.diagnostics.diagnostic import first_line
+from netdsl.diagnostics.packages import needed_by
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.data.dataset import DataError
@@ -28,7 +29,7 @@ Send = Callable[[Mapping[str, float], int], None]
 def tracker(which: str, folder: Path, net: str, recipe: Recipe) -> Callable[[str, dict[str, Any]], None]:
     """A watcher that passes on every evaluation and one step in `EVERY`. A resumed run continues its own there.
 
-    Raises DataError where the package is not installed.
+    Raises UserError where the package is not installed.
     """
     package = _imported(which)
     fields = {k: str(v)[:SHOWN] for k, v in msgspec.to_builtins(recipe).items()} | {"net": net}
@@ -46,13 +47,11 @@ def tracker(which: str, folder: Path, net: str, recipe: Recipe) -> Callable[[str
 
 def _imported(which: str) -> Any:
     """A tracker's package. A folder of its name, as its runs leave one, is none."""
-    found = None
-    with suppress(ImportError):
+    with needed_by(f"`--track {which}`"):
         found = import_module(which)
-    if found is None or getattr(found, "__file__", "") is None:
-        message = f"`--track {which}` needs the package {which}"
-        raise DataError("missing-package", message, f"pip install {which}")
-    return found
+        if getattr(found, "__file__", "") is None:
+            raise ModuleNotFoundError(name=which)
+        return found
 
 
 @contextmanager
