@@ -75,7 +75,7 @@ class Diff(NetDiff, frozen=True, eq=False):
 
 
 class Spec(pipeline.Spec):
-    """One spec file: `nets` and `recipes` by name, `diagnostics` for everything that is wrong with it."""
+    """One spec file: the names of its `nets` and `recipes`, and `diagnostics` for everything that is wrong with it."""
 
     def net(
         self,

@@ -86,15 +86,21 @@ def decoded(data: bytes, name: str) -> Source:
 
 def _unreadable(name: str, error: OSError) -> Diagnostic:
     if isinstance(error, FileNotFoundError):
-        folder = os.path.dirname(name) or "."
-        near = sorted(f for f in os.listdir(folder) if f.endswith(".net")) if os.path.isdir(folder) else []
-        hint = f"specs in {folder}: {', '.join(near[:8])}" if near else None
-        if name.isidentifier():
-            hint = did_you_mean(name, zoo()) or "`netdsl zoo` lists the specs that have names"
-        return diagnostic("no-such-file", f"there is no file {name}", hint=hint)
+        return diagnostic("no-such-file", f"there is no file {name}", hint=_instead_of(name))
     if isinstance(error, IsADirectoryError):
         return diagnostic("is-a-directory", f"{name} is a directory", hint="name a spec in it")
     return Diagnostic("unreadable", f"cannot read {name}: {error.strerror}")
+
+
+def _instead_of(name: str) -> str | None:
+    """What may have been meant by a spec that is not there."""
+    if name.removesuffix(".net") in zoo():
+        return f"`{name.removesuffix('.net')}` is the spec of the zoo"
+    if name.isidentifier():
+        return did_you_mean(name, zoo()) or "`netdsl zoo` lists the specs that have names"
+    folder = os.path.dirname(name) or "."
+    near = sorted(f for f in os.listdir(folder) if f.endswith(".net")) if os.path.isdir(folder) else []
+    return f"specs in {folder}: {', '.join(near[:8])}" if near else None
 
 
 def beside(importer: str) -> list[str]:

@@ -81,6 +81,11 @@ class Spec:
         """The nets that the file declares and that need no further arguments, in order."""
         return self.nets_for(()) if self.module.nets else ()
 
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes that the file declares, in order."""
+        return tuple(self.module.recipes)
+
     def nets_for(self, arguments: Iterable[str]) -> tuple[str, ...]:
         """The nets that take these arguments and need no others, in order: the file's own, else those it imports."""
         return nets.complete(self.module, self.elaborator, arguments)

@@ -24,6 +24,8 @@ def test_check_gives_diagnostics_as_values(tmp_path: Path) -> None:
 def test_check_of_a_missing_file_is_a_diagnostic(tmp_path: Path) -> None:
     (found,) = netdsl.check(tmp_path / "missing.net")
     assert found.code == "no-such-file"
+    (found,) = netdsl.check("resnet.net")
+    assert found.hint == "`resnet` is the spec of the zoo"
 
 
 def test_check_stays_a_function_when_its_room_is_imported() -> None:
@@ -36,6 +38,7 @@ def test_a_spec_of_the_zoo_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     assert netdsl.load("resnet", net="ResNet18").summary().params == 11_689_512
     assert netdsl.open_spec("lenet").nets == ("LeNet5", "LeNet5_1998")
+    assert netdsl.open_spec("lenet").recipes == ("Digits",)
     (tmp_path / "lenet").write_text("net Mine {\n  input x [3]\n  relu\n}\n")
     assert netdsl.open_spec("lenet").nets == ("Mine",), "a file of that name comes first"
 

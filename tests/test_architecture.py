@@ -233,6 +233,30 @@ def test_no_reaching_into_private_members() -> None:
     assert not found
 
 
+OTHERS = {
+    "training/python_data.py", "training/report/live.py", "training/report/trackers.py", "training/kernels/memory.py",
+    "training/readers/tables.py", "training/data/prefetch.py", "training/data/preprocessing.py",
+    "training/distributed/shards.py", "training/distributed/process_group.py", "syntax/mistakes.py",
+    "weights/unwrap.py", "render/reference.py", "plugins/calls.py", "plugins/loading.py", "plugins/known.py",
+    "plugins/checks.py", "cli/main.py", "cli/training.py", "cli/foreign.py",
+}  # fmt: skip
+"""Files that look at values of other packages, or of a user's: what these have is asked of them. It only shrinks."""
+
+
+def test_own_values_are_not_asked_for_what_they_have() -> None:
+    """`getattr(node, "name", None)` of a value of ours hides which classes have it: `isinstance` says it. An op's
+    argument by name: `ops.base.argument`."""
+    asking = {
+        name_of(path)
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr")
+        if isinstance(node.args[1], ast.Constant)
+        and not (isinstance(node.args[0], ast.Name) and node.args[0].id == "os")
+    }
+    assert {f"{name}.py" for name in asking} == OTHERS
+
+
 def defined(path: Path) -> set[str]:
     """The functions, classes and attributes that a file defines."""
     names: set[str] = set()

@@ -130,9 +130,10 @@ class Unchanged:
 
     def _whole(self, index: int) -> frozenset[int]:
         """All that is connected with a declaration; everything, where it names no net and so may mean any."""
-        if getattr(self.declarations[index], "target", None) is None:
-            return frozenset(range(len(self.declarations)))
-        return self._components[index]
+        declaration = self.declarations[index]
+        if isinstance(declaration, ast.Expect | ast.Recipe | ast.Experiment) and declaration.target is not None:
+            return self._components[index]
+        return frozenset(range(len(self.declarations)))
 
     def _digest(self, what: str, parts: frozenset[int]) -> bytes:
         digest = sha256(what.encode())

@@ -46,4 +46,6 @@ class Refused(Failure):
 
 def unreadable(path: str, error: OSError) -> Refused:
     """The refusal of a file that the operating system does not let a command read."""
+    if isinstance(error, FileNotFoundError):
+        return Refused((diagnostic("no-such-file", f"there is no file {path}"),))
     return Refused((diagnostic("unreadable", f"cannot read {path}: {error.strerror or error}"),))

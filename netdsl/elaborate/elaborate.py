@@ -114,8 +114,9 @@ class Elaborator:
             if definition is not None and len(self.diagnostics) == before:
                 check_names(arrow.block, [o.name for o in definition.outputs])
                 _check_length(name, definition)
-                doc = getattr(module.names.get(name), "doc", "") or arrow.block.declaration.doc
-                return Program(definition, self.assume.constraints(), doc)
+                said = module.names.get(name)
+                doc = said.doc if isinstance(said, ast.Named) else ""
+                return Program(definition, self.assume.constraints(), doc or arrow.block.declaration.doc)
         return None
 
     def _net_arrow(self, module: Module, name: str, arguments: Mapping[str, Any]) -> BlockArrow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TypeGuard, Union
+from typing import TypeGuard
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,8 +21,6 @@ DEPTH = 256
 
 _QUOTED = re.compile(r"`(\w+)`")
 
-Declared = Union[ast.Constant, ast.Block, ast.Variant, ast.Recipe, ast.Experiment]
-
 
 class Imported(Struct, frozen=True, eq=False):
     """A name that stands for one of another module."""
@@ -34,9 +32,11 @@ class Imported(Struct, frozen=True, eq=False):
 def of_kind(
     declarations: Iterable[ast.Declaration], kind: type[ast.Node], keyword: str | None = None
 ) -> Iterator[ast.Node]:
-    """The declarations of a kind, of those that begin with a keyword the ones with this, in order."""
+    """The declarations of a kind, in order; with a keyword, the blocks that begin with it."""
     for declaration in declarations:
-        if isinstance(declaration, kind) and getattr(declaration, "keyword", keyword) == keyword:
+        if isinstance(declaration, ast.Block) and keyword not in (None, declaration.keyword):
+            continue
+        if isinstance(declaration, kind):
             yield declaration
 
 
@@ -50,14 +50,14 @@ class Module:
     def __init__(self, source: Source, file: ast.File) -> None:
         self.source = source
         self.file = file
-        self.names: dict[str, Declared | Imported] = {}
+        self.names: dict[str, ast.Named | Imported] = {}
         self.imports: dict[str, Module] = {}
         self.unresolved: set[str] = set()
 
     def place(self, span: Span) -> Place:
         return Place(self.source, span)
 
-    def find(self, name: str) -> tuple[Module, Declared] | None:
+    def find(self, name: str) -> tuple[Module, ast.Named] | None:
         """The declaration a name means here, and the module it stands in."""
         found = self.names.get(name)
         if isinstance(found, Imported):
@@ -188,7 +188,7 @@ class _Resolver:
                 continue
             self.declare(module, item.alias or item.name, Imported(other, item.name.id))
 
-    def declare(self, module: Module, name: ast.Name, declared: Declared | Imported) -> None:
+    def declare(self, module: Module, name: ast.Name, declared: ast.Named | Imported) -> None:
         earlier = module.names.get(name.id)
         if earlier is not None:
             also = (

@@ -16,7 +16,7 @@ from netdsl.ir.flatten import Flat, Node
 from netdsl.ir.model import Value
 from netdsl.lift.idioms.engine import COMMUTES
 from netdsl.lift.model import Call, Lifted, LiftError
-from netdsl.ops.base import Op
+from netdsl.ops.base import Op, argument
 from netdsl.ops.linear import TiedLinear
 
 
@@ -113,7 +113,7 @@ def _arrays(call: Call, node: Node) -> Mapping[str, Any]:
 def _with_eps(call: Call, node: Node) -> Mapping[str, Any]:
     """The weights of a call for a layer that may have another `eps`: a difference too small for the comparisons. A
     folded norm has the `eps` of its layer. Raises LiftError where the file has another one."""
-    mine, eps = (getattr(op, "eps", None) for op in (call.op, node.op))
+    mine, eps = (argument(op, "eps") for op in (call.op, node.op))
     if mine == eps or call.kind != node.op.kind:
         return call.weights
     variance = call.weights.get("running_var")

@@ -63,9 +63,9 @@ def _imports(line: str, analysis: Analysis) -> Iterator[Choice]:
             from netdsl.syntax.parse import parse
 
             for declaration in parse(source)[0].declarations:
-                name = getattr(declaration, "name", None)
-                if isinstance(name, ast.Name):
-                    yield Choice(name.id, TARGETS.get(kind_of(declaration), Kinds.Variable), kind_of(declaration))
+                if isinstance(declaration, ast.Named):
+                    kind = kind_of(declaration)
+                    yield Choice(declaration.name.id, TARGETS.get(kind, Kinds.Variable), kind)
         return
     yield from (Choice(name, Kinds.Module, "beside this file") for name in beside(analysis.source.name))
     yield from (Choice(name, Kinds.Module, "standard library") for name in zoo())
@@ -99,9 +99,9 @@ def _names(analysis: Analysis, good: Analysis | None, offset: int) -> Iterator[C
     yield from (Choice(n, Kinds.Variable, "here") for n in bound_before(analysis.source.text, offset))
     for name in dict.fromkeys((*module.names, *readable.names)):
         found = module.find(name) or readable.find(name)
-        if found is not None and not isinstance(found[1], ast.Recipe | ast.Experiment):
+        if found is not None and isinstance(found[1], ast.Constant | ast.Block | ast.Variant):
             kind = kind_of(found[1])
-            yield Choice(name, TARGETS[kind], kind, getattr(found[1], "doc", ""))
+            yield Choice(name, TARGETS[kind], kind, found[1].doc)
     for name in REGISTRY:
         yield Choice(name, Kinds.Function, op_pages()[name].signature, op_text(op_pages()[name]))
     yield from (Choice(name, Kinds.Function, "function of numbers and lists") for name in BUILTINS)

@@ -131,10 +131,11 @@ def declared_text(found: Occurrence, analysis: Analysis) -> str:
     """The head and documentation of what a file declares; a net with its parameters."""
     assert found.target is not None
     module, span = found.target
-    node = next((d for d in module.file.declarations if span == getattr(getattr(d, "name", None), "at", None)), None)
+    named = (d for d in module.file.declarations if isinstance(d, ast.Named))
+    node = next((d for d in named if d.name.at == span), None)
     if node is None:
         return ""
-    lines = [FENCE.format(head(module, node)), getattr(node, "doc", "").strip()]
+    lines = [FENCE.format(head(module, node)), node.doc.strip()]
     if module is not analysis.checked.module:
         lines.append(f"declared in `{module.source.name}`")
     if found.kind == "net" and module is analysis.checked.module:

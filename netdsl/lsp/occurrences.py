@@ -135,8 +135,9 @@ class _Reader:
                 continue
             for selector in entry.selectors:
                 self._add(selector, "selector")
-            for field in getattr(entry, "fields", ()):
-                self._field(field)
+            if isinstance(entry, ast.Group):
+                for field in entry.fields:
+                    self._field(field)
 
     def _field(self, node: Any) -> None:
         self._add(node.name, "field")
@@ -211,8 +212,8 @@ class _Reader:
             if node.value is not None:
                 self._walk(node.value)
         else:
-            dtype = getattr(node, "dtype", None)
-            if isinstance(dtype, ast.Name):
+            dtype = node.dtype if isinstance(node, ast.Input) else None
+            if dtype is not None:
                 self._add(dtype, "type")
             for child in ast.children(node):
                 if child is not dtype:
@@ -270,9 +271,10 @@ def block(module: Module, name: str) -> tuple[Module, ast.Block] | None:
         module, declared = found
         if isinstance(declared, ast.Block):
             return module, declared
-        value = getattr(declared, "value", None)
-        function = value.function if isinstance(value, ast.Call) else value
-        if not isinstance(declared, ast.Variant) or not isinstance(function, ast.Name):
+        if not isinstance(declared, ast.Variant):
+            return None
+        function = declared.value.function if isinstance(declared.value, ast.Call) else declared.value
+        if not isinstance(function, ast.Name):
             return None
         name = function.id
     return None

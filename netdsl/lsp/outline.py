@@ -29,12 +29,10 @@ def symbols(document: Document, analysis: Analysis) -> list[types.DocumentSymbol
     """The declarations of a file, with the labels inside."""
     found = []
     for node in analysis.checked.module.file.declarations:
-        name = getattr(node, "name", None)
-        if isinstance(name, ast.Name):
+        if isinstance(node, ast.Named):
             inside = [_label(document, label) for label in _labels(node)]
-            found.append(
-                _symbol(document, name, node, SYMBOLS[kind_of(node)], inside, head(analysis.checked.module, node))
-            )
+            detail = head(analysis.checked.module, node)
+            found.append(_symbol(document, node.name, node, SYMBOLS[kind_of(node)], inside, detail))
     return found
 
 

@@ -94,7 +94,8 @@ class Server(LanguageServer):
     async def naming(self, params: Places) -> list[Analysis]:
         """What may use the name at a position: the open texts, and the specs of the workspace that hold it, or that
         stand beside this one."""
-        name = await self.at(params, lambda d, a, offset: getattr(a.occurrence(offset), "name", ""), "")
+        found = await self.at(params, lambda d, a, offset: a.occurrence(offset), None)
+        name = found.name if found is not None else ""
         paths = around(path_of(params.text_document.uri), self.folders())
         return [a for _, a in await self.documents.all(paths, name)] if name else []
 

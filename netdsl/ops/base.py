@@ -280,6 +280,11 @@ class Op(Struct, frozen=True):
         return None
 
 
+def argument(op: Op, name: str, absent: Any = None) -> Any:
+    """The value of an op's argument; `absent` for an op that has none of this name."""
+    return getattr(op, name, absent)
+
+
 REGISTERED: dict[str, type[Op]] = {}
 """The ops of the families imported so far, by name."""
 

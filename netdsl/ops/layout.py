@@ -1,6 +1,6 @@
 """The place of features: what a layer takes it to be is compared with what made the value."""
 
-from netdsl.ops.base import Op, OpError, feature_axis
+from netdsl.ops.base import Op, OpError, argument, feature_axis
 from netdsl.ops.features import moved
 from netdsl.sizes.dims import product
 from netdsl.tensors import UNCLEAR, TensorType
@@ -30,13 +30,13 @@ def placed(op: Op, results: tuple[TensorType, ...], *inputs: TensorType) -> tupl
 
 def follows(op: Op, x: TensorType) -> bool:
     """Whether an op works along features that are elsewhere than the rank alone would say."""
-    unsaid = op.layout == "along" and getattr(op, "axis", None) is None
+    unsaid = op.layout == "along" and argument(op, "axis") is None
     return unsaid and feature_axis(x) != feature_axis(x.with_features(None))
 
 
 def _check_along(op: Op, x: TensorType, index: int) -> None:
     assert x.features is not None
-    if getattr(op, "axis", None) is not None or x.features in (0, x.rank - 1):
+    if argument(op, "axis") is not None or x.features in (0, x.rank - 1):
         return
     where = f"{x} has them on axis {x.features}, between others"
     where = f"it is not known where {x} has them" if x.features == UNCLEAR else where

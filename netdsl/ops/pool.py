@@ -25,13 +25,12 @@ class Pool(Op, frozen=True):
         axes = spatial_rank(inputs[0], self.kind)
         stride = self.kernel_size if self.stride is None else self.stride
         exact = {"kernel_size": self.kernel_size, "stride": stride, "padding": self.padding}
-        exact |= {"dilation": self.dilations} if "dilation" in self.__struct_fields__ else {}
         return replace(self, **{name: per_axis(value, axes, name) for name, value in exact.items()})
 
     @property
-    def dilations(self) -> Any:
-        """The dilation, or 1 where the pool has none."""
-        return getattr(self, "dilation", (1,) * len(self._windows()[0]) if isinstance(self.kernel_size, tuple) else 1)
+    def dilations(self) -> tuple[int, ...]:
+        """The dilation of each axis."""
+        return (1,) * len(self._windows()[0])
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], self.kind)
@@ -118,6 +117,14 @@ class MaxPool(Pool, frozen=True):
         Example("maxpool(2)", ("[4, 9]",)),
         Example("maxpool(2)", ("[2, 4, 5, 6]",)),
     )
+
+    def resolve(self, *inputs: TensorType) -> Op:
+        dilation = per_axis(self.dilation, spatial_rank(inputs[0], self.kind), "dilation")
+        return replace(super().resolve(*inputs), dilation=dilation)
+
+    @property
+    def dilations(self) -> Any:
+        return self.dilation
 
     def torch(self, *inputs: TensorType) -> Torch:
         padding, dilation = compact(self._windows()[2]), compact(self.dilations)

@@ -45,7 +45,8 @@ def _obstacles(program: Program, recipe: Recipe) -> Iterator[str]:
     yield from _in_net(program)
     yield from (f"`{name}`" for name in UNSUPPORTED if getattr(recipe, name, None))
     yield from _in_loss(recipe)
-    if type(recipe.optimizer) not in OPTIMIZERS or getattr(recipe.optimizer, "tensorflow", False):
+    optimizer = recipe.optimizer
+    if type(optimizer) not in OPTIMIZERS or (isinstance(optimizer, optimizers.RmsProp) and optimizer.tensorflow):
         yield f"the optimizer `{component_name(recipe.optimizer)}`"
     if any(isinstance(phase, Plateau) for phase in recipe.schedule):
         yield "`plateau`, which looks at each run"

@@ -21,6 +21,7 @@ from netdsl.playground.linked import Link, links
 from netdsl.playground.offsets import Offsets
 from netdsl.playground.shown import Problem, problem, summary_data
 from netdsl.source import Source, Span
+from netdsl.syntax import ast
 
 SHOWN = 50
 """How many mistakes are shown; the others are counted."""
@@ -147,8 +148,8 @@ class Session:
 
     def _declared(self) -> list[Declared]:
         offsets = self.offsets
-        named = [(getattr(d, "name", None), d.at) for d in self.analysis.checked.module.file.declarations]
-        return [Declared(n.id, offsets.units(at.start), offsets.units(at.end)) for n, at in named if n is not None]
+        named = [d for d in self.analysis.checked.module.file.declarations if isinstance(d, ast.Named)]
+        return [Declared(d.name.id, offsets.units(d.at.start), offsets.units(d.at.end)) for d in named]
 
     def fix(self, index: int, text: str) -> Problem | None:
         """One of the mistakes shown of a text, with edits in its hints where some are verified to fix it; None where

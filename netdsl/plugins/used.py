@@ -19,6 +19,8 @@ from netdsl.ops.base import Op
 from netdsl.plugins.known import loaded, packages
 from netdsl.plugins.plugin import Plugin
 from netdsl.recipe.component import Component
+from netdsl.recipe.regularizers import Stop
+from netdsl.recipe.schedules import Plateau
 from netdsl.recipe.schema import Recipe
 
 
@@ -42,7 +44,7 @@ def used(program: Program | None, recipe: Recipe) -> tuple[Used, ...]:
         return ()
     parts = list(_components(recipe))
     kinds = {*map(type, parts), *(_ops(program.main) if program is not None else ())}
-    metrics = {*recipe.metrics, *(getattr(part, "metric", "") for part in parts)}
+    metrics = {*recipe.metrics, *(part.metric for part in parts if isinstance(part, Plateau | Stop))}
     return tuple(
         Used(p.name, p.version, digest(p.plugin))
         for p in loaded()

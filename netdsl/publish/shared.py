@@ -17,6 +17,7 @@ from netdsl.inference.errors import CheckpointError
 from netdsl.inference.run_folder import SPEC, WEIGHTS, About, check_one, read_about
 from netdsl.ir.model import Program
 from netdsl.loader import load_source, read_import
+from netdsl.ops.base import Op
 from netdsl.pipeline import Spec
 from netdsl.publish.sources import bases, last, paths_in
 from netdsl.recipe.schema import Recipe
@@ -119,7 +120,7 @@ def _statistics(net: Shared, channels: int) -> dict[str, Any]:
         return {}
     if None not in (*mean, *std):
         return {"mean": mean, "std": std}
-    own = any(getattr(s.callee, "kind", "") == NAME for s in net.program.main.steps)
+    own = any(isinstance(s.callee, Op) and s.callee.kind == NAME for s in net.program.main.steps)
     return {} if own else {"mean": [0.0] * channels, "std": [1.0] * channels}
 
 

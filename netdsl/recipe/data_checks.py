@@ -10,7 +10,7 @@ from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Images, MaskFolder, Text
+from netdsl.recipe.sources import Images, MaskFolder, Npz, Text
 
 RANDOM = (RandomResizedCrop, ScaleJitter, Affine, RandomErasing)
 RANGES = ("scale", "ratio")
@@ -44,7 +44,7 @@ def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 def _order(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Samples are divided by their group or in time."""
     data = recipe.data
-    if getattr(data, "group", "") and getattr(data, "ordered", False):
+    if isinstance(data, Columns | Npz) and data.group and data.ordered:
         message = "`group` and `ordered` both say how samples are divided"
         yield diagnostic("conflicting-fields", message, places.at("data.ordered"), "leave out one of them")
     if isinstance(data, Columns) and data.group in data.targets:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Step
-from netdsl.ops.base import Op, Window
+from netdsl.ops.base import Op, Window, argument
 from netdsl.summary.model import Row
 
 
@@ -87,12 +87,12 @@ def kind(step: Step) -> str:
 def _with_window(op: Op, window: object) -> str:
     if not isinstance(window, Window):
         return op.kind
-    dilation = getattr(op, "dilation", 1)
+    dilation = argument(op, "dilation", 1)
     spread = dilation if isinstance(dilation, tuple) else (dilation,)
-    size = getattr(op, "kernel_size", window.size) if set(spread) != {1} else window.size
+    size = argument(op, "kernel_size", window.size) if set(spread) != {1} else window.size
     words = [op.kind, "x".join(map(str, size))]
     if set(window.stride) != {1}:
         words.append("/" + "x".join(map(str, dict.fromkeys(window.stride))))
-    groups = getattr(op, "groups", 1)
+    groups = argument(op, "groups", 1)
     text = " ".join(words) + (f", {groups} groups" if groups != 1 else "")
     return text if set(spread) == {1} else f"{text}, dilation {'x'.join(map(str, dict.fromkeys(spread)))}"

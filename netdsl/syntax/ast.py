@@ -22,7 +22,7 @@ def names(node: Node) -> Iterator[str]:
 
 
 class Number(Node, frozen=True):
-    """`3`, `25_557_032`, `1e-6`, `0x10`. `text` is as written, without underscores' loss: the formatter prints it."""
+    """`3`, `25_557_032`, `1e-6`, `0x10`. `text`: as it is written, for the formatter."""
 
     value: int | float
     text: str
@@ -394,6 +394,8 @@ Item = Union[Expr, Splat, Labelled]
 Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
 Entry = Union[Field, Vary, Measure, Comparison, Plot]
-Declaration = Union[Import, Constant, Block, Variant, Expect, Recipe, Experiment]
+Named = Constant | Block | Variant | Recipe | Experiment
+"""What declares one name, and may have documentation above it."""
+Declaration = Union[Import, Expect, Named]
 
 __all__ = ["Node", "children", "names", "walk"]

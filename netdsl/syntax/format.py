@@ -80,4 +80,4 @@ def _difference(file: ast.File, again: ast.File) -> str:
 
 
 def _docs(file: ast.File) -> list[str]:
-    return [file.doc, *(getattr(declaration, "doc", "") for declaration in file.declarations)]
+    return [file.doc, *(d.doc for d in file.declarations if isinstance(d, ast.Named))]

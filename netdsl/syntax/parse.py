@@ -129,7 +129,7 @@ def _junk(source: Source) -> Diagnostic | None:
 
 
 def _documented(declaration: Any, found: tuple[ast.Comment, ...], source: Source) -> Any:
-    doc = doc_above(declaration.at.start, found, source) if hasattr(declaration, "doc") else ""
+    doc = doc_above(declaration.at.start, found, source) if isinstance(declaration, ast.Named) else ""
     return replace(declaration, doc=doc) if doc else declaration
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
+from netdsl.ops.base import argument
 from netdsl.sizes.constraints import Either, Relation
 from netdsl.sizes.dims import Dim, evaluate
 
@@ -119,7 +120,7 @@ def index_limit(program: Program, name: str, sizes: Mapping[str, int]) -> int:
 def _limits(node: Node, integers: set[str]) -> Iterator[Dim]:
     """The rows of a table, the classes of a one-hot code, the axis that an index points into."""
     for field in ("num_embeddings", "num_classes"):
-        if isinstance(rows := getattr(node.op, field, None), int):
+        if isinstance(rows := argument(node.op, field), int):
             yield rows
     if "index" in node.op.operands and node.inputs[-1].name in integers:
-        yield getattr(node.op, "size", node.types[0].shape[0])
+        yield argument(node.op, "size", node.types[0].shape[0])

@@ -7,7 +7,7 @@ from collections import Counter
 from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ops.arithmetic import Scalar
-from netdsl.ops.base import Op
+from netdsl.ops.base import Op, argument
 from netdsl.ops.einops import Reduce
 from netdsl.sizes.dims import Dim, total
 from netdsl.summary.rows import kind
@@ -197,6 +197,6 @@ def family(callee: Op | Definition) -> str:
     if isinstance(callee, Definition):
         return "block"
     file = type(callee).__module__.rpartition(".")[2]
-    if file == "elementwise" and getattr(callee, "module", False):
+    if file == "elementwise" and argument(callee, "module", False):
         return "activation"  # a function of each number that is a class of PyTorch
     return FAMILIES.get(file, "shape")

@@ -260,9 +260,7 @@ def test_tensorboard_that_is_missing_is_said(
     (tmp_path / "small.net").write_text(SPEC)
     assert main(["train", str(tmp_path / "small.net"), "-o", str(tmp_path / "run"), "--tensorboard"]) == 2
     said = capsys.readouterr().err
-    assert (
-        "needs the package `tensorboard`, which is not installed\nhint: pip install tensorboard" in said
-    )
+    assert "needs the package `tensorboard`, which is not installed\nhint: pip install tensorboard" in said
 
 
 def test_numbers_that_are_not_finite_are_left_out_of_a_chart(run: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from netdsl.backends.onnx.sizes import Sizes
-from netdsl.backends.onnx.weights import ExportError, Weight, derived
+from netdsl.backends.onnx.weights import Derived, ExportError, Weight, derived
 from netdsl.ir.model import Value
 from netdsl.sizes.dims import Dim
 
@@ -96,7 +96,7 @@ class GraphBuilder:
 
     def const(self, value: Any, dtype: str = "float32") -> str:
         """A constant; those of equal values are one. What was computed from a weight is named `<key>.folded`."""
-        key = getattr(value, "key", "")
+        key = value.key if isinstance(value, Derived) else ""
         array = np.asarray(value).astype(dtype, copy=False)
         if key:
             return self._fresh(f"{key}.folded", array)

@@ -31,7 +31,7 @@ class Derived(np.ndarray[Any, Any]):
     key: str = ""
 
     def __array_finalize__(self, source: Any) -> None:
-        self.key = getattr(source, "key", "") if source is not None else ""
+        self.key = source.key if isinstance(source, Derived) else ""
 
 
 def derived(weight: Weight) -> Derived:

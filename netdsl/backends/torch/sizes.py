@@ -130,14 +130,11 @@ def _sum(size: Size, known: list[Found]) -> Node | None:
 
 
 def _atom(atom: object, known: list[Found]) -> Node | None:
-    args = (
-        (atom.numerator, atom.denominator)
-        if isinstance(atom, Floor)
-        else atom.args
-        if isinstance(atom, Extreme)
-        else ()
-    )
+    if isinstance(atom, Floor):
+        return _applied("//", (atom.numerator, atom.denominator), known)
+    return _applied(atom.kind, atom.args, known) if isinstance(atom, Extreme) else None
+
+
+def _applied(operator: str, args: tuple[Dim, ...], known: list[Found]) -> Node | None:
     parts = [_express(a, known) for a in args]
-    if not parts or any(p is None for p in parts):
-        return None
-    return Apply("//" if isinstance(atom, Floor) else str(getattr(atom, "kind", "")), tuple(parts))
+    return None if any(p is None for p in parts) else Apply(operator, tuple(parts))

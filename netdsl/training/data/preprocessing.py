@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from netdsl.elaborate.standardize import NAME
 from netdsl.ir.model import Program
+from netdsl.ops.base import Op
 from netdsl.recipe.augmentations import Cutout, RandomErasing
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.standardization import Image, Pixel
@@ -58,7 +59,7 @@ def pixel_statistics(split: Split, component: Pixel, workers: int | str = 0) -> 
 def _layer(module: nn.Module, program: Program) -> nn.Module | None:
     """The layer of the net that standardises with numbers of its own."""
     for step in program.main.steps:
-        if getattr(step.callee, "kind", "") == NAME and step.layer is not None:
+        if isinstance(step.callee, Op) and step.callee.kind == NAME and step.layer is not None:
             layer = module.get_submodule(step.layer)
             return layer if hasattr(layer, "mean") else None
     return None

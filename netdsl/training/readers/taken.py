@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from netdsl.inference.columns import Encoded, Input, for_inputs
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
+from netdsl.ops.base import argument
 from netdsl.recipe.metrics import NODES
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers import graphs
@@ -106,7 +107,7 @@ def _embeds(program: Program, numbers: Mapping[str, Upto]) -> Iterator[tuple[str
             continue
         name, upto = known[node.inputs[0].name]
         if node.op.kind == "embed":
-            yield name, getattr(node.op, "num_embeddings"), max(upto)  # noqa: B009
+            yield name, argument(node.op, "num_embeddings"), max(upto)
         elif (left := _left(node.op, upto, node.inputs[0].type.rank)) is not None:
             known[node.outputs[0].name] = name, left
 
