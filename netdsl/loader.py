@@ -93,7 +93,7 @@ def _unreadable(name: str, error: OSError) -> Diagnostic:
 
 
 def _instead_of(name: str) -> str | None:
-    """What may have been meant by a spec that is not there."""
+    """The names that may be meant by a spec that is not there."""
     if name.removesuffix(".net") in zoo():
         return f"`{name.removesuffix('.net')}` is the spec of the zoo"
     if name.isidentifier():
