@@ -366,7 +366,7 @@ class _State:
         if isinstance(node, Apply) and isinstance(node.function, Slot):
             return Apply(self._attribute(node.function), node.args, node.kwargs)
         if not isinstance(node, Slot):
-            return node
+            return self.optional.of_its_own(node)
         if self.optional.is_asked(node):
             return self.optional.asked(node)
         field = self.explainer.unifier.columns[node.index].field

@@ -1,13 +1,14 @@
 """Layers that are None in some uses of a class: `self.conv1 = nn.Conv2d(...) if cin != c else None`.
 
-The forward method asks for the layer (`if self.conv1 is not None`) and needs no attribute for the condition.
+The forward method asks for the layer that it calls (`if self.conv1 is not None`) and needs no attribute for the
+condition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from netdsl.backends.torch.tree import Apply, Node, Num, Slot, Text, children
+from netdsl.backends.torch.tree import Apply, Node, Num, Slot, Text, children, walk
 from netdsl.backends.torch.unify import Column
 
 Member = tuple[str, Node]
@@ -22,18 +23,23 @@ class OptionalLayers:
     def __init__(self, members: Sequence[Member], columns: Sequence[Column]) -> None:
         self.columns = columns
         self.first: dict[str, str] = {}
+        self.under: dict[str, str] = {}
+        """The condition of every layer, but for those of given conditions."""
+        self.asked_for: set[str] = set()
         self.given: dict[str, Slot] = {}
         seen: set[str] = set()
         for name, tree in members:
             condition = self._condition(tree)
-            if condition is None or condition in seen:
+            if condition is None:
                 continue
             value, _, otherwise = children(tree)
-            seen.add(condition)
-            if otherwise == Num(None):
+            if otherwise == Num(None) and condition not in seen:
                 self.first[condition] = name
                 if isinstance(tree, Apply) and self._is_given(value, tree):
                     self.given[condition] = value
+            seen.add(condition)
+            if otherwise == Num(None) and condition in self.first and condition not in self.given:
+                self.under[name] = condition
 
     def _condition(self, tree: Node) -> str | None:
         """The name of the condition under which a layer is constructed."""
@@ -56,7 +62,24 @@ class OptionalLayers:
 
     def asked(self, slot: Slot) -> Node:
         """The condition in the forward method."""
-        return Apply("is not", (Text(f"self.{self.first[self.columns[slot.index].hint]}"), Num(None)))
+        return self._is_there(self.first[self.columns[slot.index].hint])
+
+    def of_its_own(self, node: Node) -> Node:
+        """A branch of the forward method whose condition is asked for, as one that asks for a layer that it calls."""
+        if not isinstance(node, Apply) or node.function != "if":
+            return node
+        value, asked, otherwise = children(node)
+        condition = next((c for c, first in self.first.items() if asked == self._is_there(first)), None)
+        if condition is None or condition in self.given:
+            return node
+        calls = [str(n.function).removeprefix("self.") for n in walk(value) if isinstance(n, Apply)]
+        called = [name for name in calls if self.under.get(name) == condition]
+        name = self.first[condition] if self.first[condition] in called or not called else called[-1]
+        self.asked_for.add(name)
+        return Apply("if", (value, self._is_there(name), otherwise))
+
+    def _is_there(self, name: str) -> Node:
+        return Apply("is not", (Text(f"self.{name}"), Num(None)))
 
     def simplified(self, name: str, tree: Node) -> Node:
         """A layer as the constructor makes it: as it is where the caller has None for one that does not exist."""
@@ -70,5 +93,5 @@ class OptionalLayers:
 
     def names(self, members: Mapping[str, Node]) -> frozenset[str]:
         """The layers that are None where their condition does not hold."""
-        kept = (name for condition, name in self.first.items() if condition not in self.given)
-        return frozenset(name for name in kept if name in members)
+        kept = {name for condition, name in self.first.items() if condition not in self.given}
+        return frozenset(name for name in kept | self.asked_for if name in members)

@@ -173,16 +173,13 @@ def _conditional(
     layout: Layout,
     taken: Collection[str],
 ) -> list[str]:
-    """The members of one branch of a condition. The first may be None where the condition does not hold."""
+    """The members of one branch of a condition. Those that are `optional` are None where it does not hold."""
     there, condition = branch
-    lines: list[str] = []
-    first, tree = members[0]
-    if first in optional:
-        if len(members) == 1 and not _is_otherwise(branch, after):
-            one = _assigned([(first, tree)], layout, taken)
-            if len(one) == 1:
-                return one
-        lines.append(f"{INDENT * 2}self.{first} = None")
+    if all(name in optional for name, _ in members) and not _is_otherwise(branch, after):
+        lines = _assigned(members, layout, taken)
+        if len(lines) == len(members):
+            return lines
+    lines = [f"{INDENT * 2}self.{name} = None" for name, _ in members if name in optional]
     text = layout.flat(condition, LOOSE if there else TIGHT)
     lines.append(f"{INDENT * 2}else:" if is_otherwise else f"{INDENT * 2}if {'' if there else 'not '}{text}:")
     inner = [(name, children(tree)[0 if there else 2]) for name, tree in members]
