@@ -395,7 +395,6 @@ Target = Union[Name, Targets]
 Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
 Entry = Union[Field, Vary, Measure, Comparison, Plot]
 Named = Constant | Block | Variant | Recipe | Experiment
-"""What declares one name, and may have documentation above it."""
 Declaration = Union[Import, Expect, Named]
 
 __all__ = ["Node", "children", "names", "walk"]

@@ -177,7 +177,7 @@ def _op_name(step: Step) -> str:
 
 def _pattern(op: Op | Definition) -> str:
     """The pattern of an op of named axes, if it is short."""
-    pattern: str = getattr(op, "pattern", "")
+    pattern: str = argument(op, "pattern", "") if isinstance(op, Op) else ""
     text = pattern.replace("->", "→") + (f", {op.reduction}" if isinstance(op, Reduce) else "")
     return text if pattern and len(text) <= WORDS else ""
 

@@ -246,3 +246,19 @@ def test_a_guard_asks_for_a_remainder(residue: int, height: int, wrong: int) -> 
     assert module(torch.ones(1, 3, height, 5)).shape == (1, 3, height, 5)
     with pytest.raises(ValueError, match=f"found H={wrong}"):
         module(torch.ones(1, 3, wrong, 5))
+
+
+def test_arithmetic_that_the_author_wrote_is_printed() -> None:
+    waves = "block Waves(dim) {\n  linear(dim // 2) -> relu -> linear(dim - 24) -> relu\n}\n"
+    text = net(waves + "net N {\n  input x [3]\n  Waves(64)\n}").source()
+    assert "nn.Linear(in_features, dim // 2)" in text
+    assert "nn.Linear(dim // 2, dim - 24)" in text
+
+
+def test_a_branch_asks_for_the_layer_that_it_calls() -> None:
+    unit = "block Unit(c, wide=false) {\n  conv(c, 3) -> relu\n  if wide { conv(c, 5) -> relu }\n  bn\n"
+    unit += "  if wide { relu -> conv(c, 7) }\n  relu\n}\n"
+    uses = "Unit(8) -> Unit(8, wide=true) -> Unit(16) -> Unit(16, wide=true)"
+    text = net(f"{unit}net N {{\n  input x [4, 8, 8]\n  {uses}\n}}").source()
+    assert "F.relu(self.conv2(x)) if self.conv2 is not None else x" in text
+    assert "F.relu(self.conv3(x)) if self.conv3 is not None else x" in text

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.backends.torch.conditions import condition
+from netdsl.backends.torch.conditions import arithmetic, condition
 from netdsl.backends.torch.known import MULTIPLE, PAIRED, WIDE, Argument, constants, given, renamed, sizes, varies
 from netdsl.backends.torch.naming import python_name
 from netdsl.backends.torch.tree import Apply, Node, Num, Slot, Text, walk
@@ -129,8 +129,18 @@ class Explainer:
         exact = self.constants.alike(column)
         if exact:
             return self._use(next((a for a in exact if a.name == column.hint), exact[0]))
-        base, factor = next((b, f) for b in self.constants.wide if 1 < (f := _factor(b, column)) <= MULTIPLE)
-        return Apply("*", (Num(factor), self._use(base)))
+        wide = [(b, _factor(b, column)) for b in self.constants.wide]
+        base, factor = next(((b, f) for b, f in wide if 1 < f <= MULTIPLE), (None, 0))
+        return Apply("*", (Num(factor), self._use(base))) if base else self._written(column)
+
+    def _written(self, column: Column) -> Node:
+        """A number that is the same in all uses, by the author's arithmetic on arguments."""
+        wide = {a.name: a for a in self.constants.wide}
+        names = {name: own for name, own in self.names.items() if own in wide}
+        tree = next(tree for tree, values in arithmetic(self.definitions, names) if column.equals(values))
+        for own in {node.code for node in walk(tree) if isinstance(node, Text)}:
+            self._use(wide[own])
+        return tree
 
     def _number(self, column: Column) -> Node:
         exact = self.given.alike(column)

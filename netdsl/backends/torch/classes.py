@@ -19,7 +19,7 @@ from netdsl.backends.torch.conditions import is_test
 from netdsl.backends.torch.forms import Forms
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
 from netdsl.backends.torch.growth import grown, settled
-from netdsl.backends.torch.known import Argument, Constants, constants
+from netdsl.backends.torch.known import Argument, Constants, computed, constants
 from netdsl.backends.torch.merging import merged
 from netdsl.backends.torch.naming import RESERVED, camel, helper_names, python_name
 from netdsl.backends.torch.nesting import nested
@@ -275,7 +275,7 @@ def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> l
     definitions = [p.body.definition for p in plans]
     size = len(plans[0].body.members)
     found = constants(definitions) if is_block else []
-    known = Constants(found)
+    known = Constants(found, computed(definitions, found))
     made: list[Node] = []
     unifier.fields = known.explain if found else None
     if not found and len(plans) == 1 and not _is_recursive(plans[0]):
@@ -285,7 +285,7 @@ def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> l
     if is_block:
         rows[:size] = grown(names[:size], rows[:size], known)
     for i, (name, row) in enumerate(zip(names, rows, strict=True)):
-        unifier.known = known.explain if i < size else None
+        unifier.known = known.explain_layer if i < size else None
         made.append(unifier.unify(row, name.rpartition(".")[2]))
     return [*map(settled, made[:size]), *made[size:]]
 

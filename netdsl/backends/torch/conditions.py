@@ -1,9 +1,13 @@
-"""The author's own condition for what a block has only in some of its uses, as Python over constructor arguments."""
+"""The author's own expressions, as Python over constructor arguments: the condition of what a block has only in some of
+its uses, and the arithmetic of its numbers.
+"""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from netdsl.backends.torch.layout import COMPARISONS
@@ -53,6 +57,19 @@ def condition(definitions: Sequence[Definition], truths: Sequence[bool], names: 
     return None
 
 
+def arithmetic(definitions: Sequence[Definition], names: Mapping[str, str]) -> list[Read]:
+    """The arithmetic on arguments in the text of a block (`dim // 2`), in order; `names` as for `condition`."""
+    rows = [dict(d.sizes) | dict(d.arguments) for d in definitions]
+    found = []
+    for node in _nodes(definitions[0]):
+        if isinstance(node, ast.Binary):
+            reader = _Reader(rows, names, whole=True)
+            with suppress(Unknown, ArithmeticError, TypeError):
+                tree, values = reader.read(node)
+                found += [(tree, values)] if reader.used else []
+    return found
+
+
 def _holds(tree: Node, values: Sequence[Any], truths: Sequence[bool]) -> Node | None:
     """A condition, or its opposite, where it holds for just these uses."""
     held = [bool(v) for v in values]
@@ -78,27 +95,30 @@ def _above(tree: Node, number: int) -> Node:
     return Apply(">", (tree, Num(number)))
 
 
-def _written(definition: Definition) -> Iterator[tuple[ast.Expr, Asks]]:
-    """The conditions in the text of a block and its counts of rounds, with what makes a condition of each."""
+def _nodes(definition: Definition) -> Iterator[ast.Node]:
+    """Every node in the text of a block, a node before those inside; none for a part of a body."""
     file, _ = parse(definition.place.source)
     span = definition.place.span
-    blocks = [d for d in file.declarations if isinstance(d, ast.Block) and d.at == span]
-    stack: list[ast.Node] = list(blocks[:1])
-    while stack:
-        node = stack.pop()
+    return chain.from_iterable(ast.walk(d) for d in file.declarations if isinstance(d, ast.Block) and d.at == span)
+
+
+def _written(definition: Definition) -> Iterator[tuple[ast.Expr, Asks]]:
+    """The conditions in the text of a block and its counts of rounds, with what makes a condition of each."""
+    for node in _nodes(definition):
         if isinstance(node, ast.If | ast.Conditional):
             yield node.condition, _holds
         if isinstance(node, ast.Repeat):
             yield node.count, _is_more
         if isinstance(node, ast.Argument) and node.name is not None and node.name.id == "when":
             yield node.value, _holds  # type: ignore[misc]
-        stack += reversed(ast.children(node))
 
 
 class _Reader:
-    """Reads an expression of the language as a tree, and what it is for each use of the block."""
+    """Reads an expression of the language as a tree, and what it is for each use of the block. `whole`: also where that
+    is the same for every use, which is a number otherwise."""
 
-    def __init__(self, rows: Sequence[Row], names: Mapping[str, str]) -> None:
+    def __init__(self, rows: Sequence[Row], names: Mapping[str, str], whole: bool = False) -> None:
+        self.whole = whole
         self.rows = rows
         self.names = names
         self.used = False
@@ -106,10 +126,9 @@ class _Reader:
     def read(self, node: Any) -> Read:
         return self._plain(*self._read(node))
 
-    @staticmethod
-    def _plain(tree: Node, values: list[Any]) -> Read:
+    def _plain(self, tree: Node, values: list[Any]) -> Read:
         """A number instead of what is the same for every use, but for a name alone."""
-        if isinstance(tree, Text):
+        if self.whole or isinstance(tree, Text):
             return tree, values
         plain = all(type(v) is type(values[0]) and v == values[0] for v in values)
         return (Num(values[0]), values) if plain and isinstance(values[0], bool | int | float) else (tree, values)

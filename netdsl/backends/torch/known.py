@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.backends.torch.conditions import arithmetic
 from netdsl.backends.torch.naming import python_names
 from netdsl.backends.torch.tree import Apply, Node, Num, Shape, same
 from netdsl.ir.model import Definition
@@ -115,10 +116,18 @@ def _input_width(definitions: Sequence[Definition]) -> Argument:
     return Argument(authors[0] if authors else name, "number", values, (0, 0))
 
 
-class Constants:
-    """The author's numbers, by which a number of a constructor may be explained: as one of them or a multiple."""
+def computed(definitions: Sequence[Definition], arguments: Sequence[Argument]) -> list[Any]:
+    """The numbers that a block's text computes from widths, the same in all uses."""
+    wide = {a.name: a.name for a in arguments if a.is_wide}
+    return [values[0] for _, values in arithmetic(definitions, wide)] if wide else []
 
-    def __init__(self, arguments: Sequence[Argument]) -> None:
+
+class Constants:
+    """The author's numbers, by which a number of a constructor may be explained: as one of them, as a multiple, or as a
+    number that a block's text computes from them (`written`)."""
+
+    def __init__(self, arguments: Sequence[Argument], written: Sequence[Any] = ()) -> None:
+        self.written = {value for value in written if type(value) is int and value > WIDE}
         self.values = {a.values[0] for a in arguments}
         self.named = {(a.name, a.values[0]) for a in arguments}
         self.wide = {a.values[0] for a in arguments if a.is_wide}
@@ -128,6 +137,10 @@ class Constants:
         if (hint, value) in self.named:
             return not same(USUAL.get(hint), value)
         return value in self.wide or bool(self.bases(value))
+
+    def explain_layer(self, value: int, hint: str) -> bool:
+        """Whether the same holds of a number of a member, or the text of the block computes it."""
+        return value in self.written or self.explain(value, hint)
 
     def bases(self, value: int) -> set[int]:
         """The widths of which a number is so small a multiple, the same in all uses, that it is no chance."""

@@ -70,13 +70,15 @@ class OptionalLayers:
             return node
         value, asked, otherwise = children(node)
         condition = next((c for c, first in self.first.items() if asked == self._is_there(first)), None)
-        if condition is None or condition in self.given:
-            return node
+        name = self._called(value, condition)
+        self.asked_for |= {name} - {""}
+        return Apply("if", (value, self._is_there(name), otherwise)) if name else node
+
+    def _called(self, value: Node, condition: str | None) -> str:
+        """The first layer of a condition that a value calls; nothing where it calls the condition's first."""
         calls = [str(n.function).removeprefix("self.") for n in walk(value) if isinstance(n, Apply)]
-        called = [name for name in calls if self.under.get(name) == condition]
-        name = self.first[condition] if self.first[condition] in called or not called else called[-1]
-        self.asked_for.add(name)
-        return Apply("if", (value, self._is_there(name), otherwise))
+        called = [name for name in calls if name in self.under and self.under[name] == condition]
+        return called[-1] if called and self.first[self.under[called[-1]]] not in called else ""
 
     def _is_there(self, name: str) -> Node:
         return Apply("is not", (Text(f"self.{name}"), Num(None)))
