@@ -234,7 +234,8 @@ def test_no_reaching_into_private_members() -> None:
 
 
 OTHERS = {
-    "training/python_data.py", "training/user_functions.py", "training/report/live.py", "training/report/trackers.py", "training/kernels/memory.py",
+    "training/python_data.py", "training/user_functions.py",
+    "training/report/live.py", "training/report/trackers.py", "training/kernels/memory.py",
     "training/readers/tables.py", "training/data/prefetch.py", "training/data/preprocessing.py",
     "training/distributed/shards.py", "training/distributed/process_group.py", "syntax/mistakes.py",
     "weights/unwrap.py", "render/reference.py", "plugins/calls.py", "plugins/loading.py", "plugins/known.py",
