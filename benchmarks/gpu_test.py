@@ -154,7 +154,7 @@ def ending(device: torch.device) -> str:
         return f"{at[0] - began} compilations, none after training"
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]; from gpu_test import *; "
-        "loop = loop_of(torch.device('cuda', 0), compile='auto'); print(loop.notes); losses(loop, 3)"
+        "loop = loop_of(torch.device('cuda', 0), compile='auto', steps=10**7); print(loop.notes); losses(loop, 3)"
     )
     hidden = {**os.environ, "CC": "/nowhere/cc", "CXX": "/nowhere/c++"}
     done = subprocess.run(

@@ -14,8 +14,11 @@ WORDS = (
     "Cannot allocate memory",
     "Failed to allocate memory",
     "bad_alloc",
+    "STATUS_ALLOC_FAILED",
+    "ALLOCATION_FAILED",
 )
-"""Torch's messages on a GPU, on a CPU under Linux, Windows and macOS; onnxruntime's; the C++ library's."""
+"""Torch's messages on a GPU, on a CPU under Linux, Windows and macOS; onnxruntime's; the C++ library's; those of cuBLAS
+and cuDNN."""
 
 
 class NoRoom(MemoryError):  # noqa: N818 - it is what is said

@@ -167,9 +167,9 @@ class Recipe(Struct, frozen=True, kw_only=True):
     precision: Annotated[
         Literal["fp32", "tf32", "bf16", "fp16"], in_section("devices", "numbers of the forward pass; on a CPU fp32")
     ] = "tf32"
-    compile: Annotated[Literal["auto", "on", "off"], in_section("devices", "torch's compiler; auto: on a GPU only")] = (
-        "auto"
-    )
+    compile: Annotated[
+        Literal["auto", "on", "off"], in_section("devices", "torch's compiler; auto: on a GPU, for long runs")
+    ] = "auto"
     layout: Annotated[Literal["auto", "nchw", "channels_last"], in_section("devices", "memory layout of images")] = (
         "auto"
     )

@@ -250,7 +250,7 @@ def _classes(program: Program, recipe: Recipe) -> int | None:
 
 def start(prepared: Prepared, folder: Path | None, ranks: ProcessGroup, watch: Watch) -> Trainer:
     """The loop of a run, at its first step."""
-    p = prepared
+    p, macs = prepared, totals(prepared.net.checked.main).training_macs
     standard = kept_statistics(p.module, p.net.checked) if p.net.options.standard else None
     feed = BatchLoader(p.train, p.recipe, p.targets(), mask=p.data.task == "mask", standard=standard, mixing=p.mixing)
     job = Job(
@@ -258,6 +258,7 @@ def start(prepared: Prepared, folder: Path | None, ranks: ProcessGroup, watch: W
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
         deviation=p.data.units[1] if p.data.units else None, current=partial(current, p.net.checked.main),
         teacher=p.teacher, own=p.own, whole=ranks.world == 1 and not p.recipe.micro_batch,
+        macs=macs if isinstance(macs, int) else None,
     )  # fmt: skip
     return Trainer(job, watch)
 

@@ -28,7 +28,7 @@ from netdsl.training.distributed.shards import blocks, exchanged, gathered, is_s
 from netdsl.training.evaluate import Evaluator, Forward
 from netdsl.training.finite_checks import PATIENCE, check_finite, check_good
 from netdsl.training.freezing import Freezing
-from netdsl.training.kernels.compiler import compile_as_asked, is_compiled
+from netdsl.training.kernels.compiler import Work, compile_as_asked, is_compiled
 from netdsl.training.kernels.cpu_convolutions import takes_channels_last, use_fast_convolutions
 from netdsl.training.kernels.memory import give_back, keep_memory
 from netdsl.training.losses.criterion import Criterion
@@ -72,6 +72,7 @@ class Job(Struct, frozen=True, eq=False):
     teacher: Distillation | None = None
     own: Own | None = None
     whole: bool = True
+    macs: int | None = None
     current: Current = dict
 
 
@@ -126,8 +127,8 @@ class Trainer:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.device.type == "cpu" and self.recipe.compile != "on" and self.recipe.precision in ("fp32", "tf32"):
                 use_fast_convolutions(self.module)
-        in_parts = self.recipe.shard is not None and self.ranks.world > 1
-        self.notes = compile_as_asked(blocks(self.module) if in_parts else [self.module], self.recipe, self.device)
+        parts = blocks(self.module) if self.recipe.shard is not None and self.ranks.world > 1 else [self.module]
+        self.notes = compile_as_asked(parts, self.recipe, self.device, Work(self.total, self.job.macs))
         if self.recipe.dropout is not None and is_compiled(self.module):
             let_rates_vary(self.module)
         if self.ranks.world > 1:

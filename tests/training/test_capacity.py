@@ -138,6 +138,11 @@ def test_memory_that_runs_out_anywhere_is_no_internal_error(
 
 
 def test_other_errors_stay_what_they_are() -> None:
+    for said in (
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ):
+        assert is_out_of_memory(RuntimeError(said))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
     class Broken(nn.Module):

@@ -195,17 +195,37 @@ def test_the_end_of_a_compiled_run_compiles_nothing(
     assert run.result["onnx_difference"] < 1e-5
 
 
+LONG = compiler.Work(10**7, 10**6)
+
+
+@pytest.mark.parametrize(
+    ("work", "short"),
+    [
+        (compiler.Work(690, 10**6), True),  # digits
+        (compiler.Work(450_000, 4 * 10**9), False),  # ResNet-50, 90 epochs of ImageNet
+        (compiler.Work(64_000, 4 * 10**7), False),  # ResNet-20, CIFAR
+        (compiler.Work(690, None), False),
+    ],
+)
+def test_a_short_run_is_not_compiled(work: compiler.Work, short: bool, counting: Counting) -> None:
+    """Compiling takes half a minute, and a run of LeNet on digits a second."""
+    module, recipe = nn.Sequential(*[small_net() for _ in range(20)]), loop_of(FIELDS).recipe
+    said = compiler.compile_as_asked([module], recipe, torch.device("cuda", 0), work)
+    assert compiler.is_compiled(module) is not short
+    assert ("too short" in "".join(said)) is short
+
+
 def test_auto_goes_on_without_a_compiler_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "missing", lambda device: "needs Triton on a GPU, and there is none")
     module, recipe = small_net(), loop_of(FIELDS).recipe
-    said = compiler.compile_as_asked([module], recipe, torch.device("cuda", 0))
+    said = compiler.compile_as_asked([module], recipe, torch.device("cuda", 0), LONG)
     assert said == ["not compiled: torch's compiler needs Triton on a GPU, and there is none"]
     assert not compiler.is_compiled(module)
     on = loop_of(FIELDS + "compile = off").recipe
     from msgspec.structs import replace
 
     with pytest.raises(DataError, match="`compile = on` needs Triton"):
-        compiler.compile_as_asked([module], replace(on, compile="on"), torch.device("cuda", 0))
+        compiler.compile_as_asked([module], replace(on, compile="on"), torch.device("cuda", 0), LONG)
 
 
 def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +257,7 @@ def test_parts_of_a_net_are_compiled_and_computed_without(counting: Counting) ->
     module = nn.Sequential(Own(nn.Linear(4, 4), nn.ReLU()), Own(nn.Linear(4, 4)))
     recipe = loop_of(FIELDS + "compile = on").recipe
     counting.compiled = 0
-    assert not compiler.compile_as_asked(list(module), recipe, torch.device("cpu"))
+    assert not compiler.compile_as_asked(list(module), recipe, torch.device("cpu"), LONG)
     x = torch.randn(2, 4)
     wanted = module(x)
     assert counting.compiled == 2

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from msgspec import Struct
 from torch import nn
 
 from netdsl.diagnostics.diagnostic import first_line
@@ -19,14 +20,39 @@ OLDEST = (7, 0)
 """The compute capability from which Triton generates code."""
 
 
-def compile_as_asked(parts: Sequence[nn.Module], recipe: Recipe, device: torch.device) -> list[str]:
+PAYS = 120.0
+"""Seconds of a run on a GPU below which compiling costs more than it saves: half a minute or more, for about a quarter
+of the time of a step."""
+LAYER_SECONDS, MACS_PER_SECOND = 1e-4, 5e13
+"""Of a training step on a large GPU: some ten launches a layer, and multiply-accumulates forward and backward."""
+
+
+class Work(Struct, frozen=True):
+    """The steps of a run, and the multiply-accumulates of a sample's forward pass, where they are known."""
+
+    steps: int
+    macs: int | None = None
+
+    def is_short(self, parts: Sequence[nn.Module], batch: int) -> bool:
+        """Whether a run ends before its net would pay for being compiled, by a rule: what is measured differs from
+        one run to the next, and compiled code rounds otherwise."""
+        if self.macs is None:
+            return False
+        layers = sum(not list(m.children()) for part in parts for m in part.modules())
+        return self.steps * max(layers * LAYER_SECONDS, 3 * self.macs * batch / MACS_PER_SECOND) < PAYS
+
+
+def compile_as_asked(parts: Sequence[nn.Module], recipe: Recipe, device: torch.device, work: Work) -> list[str]:
     """Compile the parts of a net where the recipe's `compile` says so; keys of the state dict stay.
 
-    `auto` compiles on a GPU, where it can: the reason where it cannot. Raises DataError where `on` cannot.
+    `auto` compiles on a GPU, where it can and the run is long enough: the reason where it does not. Raises DataError
+    where `on` cannot.
     """
     auto = recipe.compile == "auto" and device.type == "cuda" and recipe.shard is None
     if recipe.compile != "on" and not auto:
         return []
+    if auto and work.is_short(parts, recipe.batch):
+        return ["not compiled: the run is too short to gain by it (`compile = on` does)"]
     reason = missing(device)
     if reason is None:
         # The kernels of a deterministic run are chosen without measuring: measurements differ from run to run.
