@@ -135,7 +135,7 @@ def _consequences(net: PlannedNet, recipe: Recipe) -> dict[str, str]:
     for span in made.spans:
         found[f"lr in {span.phase}"] = f"{span.first:.3g} to {span.last:.3g} over {span.end - span.start:,} steps"
     for i, (group, members) in enumerate(zip(made.groups[:FEW], made.members, strict=False)):
-        decay = group.settings.get("weight_decay")
-        text = f"{members:,} parameters, lr {made.peak_lr * group.lr_scale:g}"
-        found[f"parameter group {i + 1}"] = text if decay is None else f"{text}, weight decay {decay:g}"
+        decay = group.settings.get("weight_decay", recipe.optimizer.weight_decay)
+        lr = made.peak_lr * group.lr_scale
+        found[f"parameter group {i + 1}"] = f"{members:,} parameters, lr {lr:g}, weight decay {decay:g}"
     return found

@@ -45,7 +45,7 @@ def recipe_text(diff: RecipeDiff, paint: Paint = PLAIN) -> str:
     rows += [_field_row(f, "") for f in diff.fields if f in short]
     follows = [_field_row(f, "dim") for f in diff.follows if f in short]
     parts = [head, "", columns([*rows, *([RULE] if follows else []), *follows], "<<<", paint)]
-    for field in (f for f in diff.fields if _long(f)):
+    for field in (f for f in (*diff.fields, *diff.follows) if _long(f)):
         parts += ["", f"  {field.name}", *_stacked("-", field.before, paint), *_stacked("+", field.after, paint)]
     return "\n".join(parts)
 

@@ -23,13 +23,15 @@ INTEGER = ("params", "buffers", "macs", "steps", "samples")
 
 
 class Table(Struct, frozen=True):
-    """A heading, columns (`align`: `<` or `>` each) and rows of text, and what is to be said below."""
+    """A heading, columns (`align`: `<` or `>` each; the first `keys` name the row) and rows of text, and what is to be
+    said below."""
 
     title: str
     header: tuple[str, ...]
     align: str
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    keys: int = 1
 
 
 def tables(results: Results) -> list[Table]:
@@ -48,7 +50,7 @@ def _cells(results: Results) -> Table:
         rows.append((*(row.cell.values[p] for p in factors), *([str(row.n)] if several else []), *amounts))
     align = "".join("<" if any(not _is_number(r[i]) for r in rows) else ">" for i in range(len(factors)))
     align += ">" * (len(header) - len(factors))
-    return Table(e.name, header, align, tuple(rows), tuple(_notes(results)))
+    return Table(e.name, header, align, tuple(rows), tuple(_notes(results)), len(factors))
 
 
 def _notes(results: Results) -> Iterator[str]:
@@ -78,7 +80,7 @@ def _comparison(results: Results, compared: Compared) -> Table:
     note = "differences of runs with the same seed; Student's t interval; exact two-sided sign-flip test"
     note += f"; Holm over {len(compared.tests)} tests" if several else ""
     title = f"{kind.said} against {c.path} = {c.against}"
-    return Table(title, header, align + ">" * (len(header) - len(factors)), rows, (note,))
+    return Table(title, header, align + ">" * (len(header) - len(factors)), rows, (note,), len(factors))
 
 
 def _test(test: Test, kind: MeasureKind, several: bool) -> list[str]:
@@ -153,7 +155,7 @@ def text(results: Results, paint: Paint = PLAIN) -> str:
     parts = []
     for table in tables(results):
         rows = [[*table.header], None, *([*row] for row in table.rows)]
-        lines = [paint(table.title, "bold"), columns(rows, table.align, paint)]
+        lines = [paint(table.title, "bold"), columns(rows, table.align, paint, keys=table.keys)]
         parts.append("\n".join([*lines, *(f"  {note}" for note in table.notes)]))
     return "\n\n".join(parts) + "\n"
 

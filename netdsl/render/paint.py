@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 from typing import TextIO
 
@@ -22,10 +23,10 @@ CLEARED = "\x1b[2K"
 
 
 class Paint:
-    """Paints text in a named style, or leaves it as it is."""
+    """Paints text in a named style, or leaves it as it is. `columns`: how wide a line may be, 0 for any width."""
 
-    def __init__(self, on: bool) -> None:
-        self.on = on
+    def __init__(self, on: bool, columns: int = 0) -> None:
+        self.on, self.columns = on, columns
 
     def __call__(self, text: str, style: str) -> str:
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.on and text and style in STYLES else text
@@ -35,13 +36,13 @@ PLAIN = Paint(False)
 
 
 def paint_for(stream: TextIO | None) -> Paint:
-    """Colours where the stream is a terminal that has them; NO_COLOR and FORCE_COLOR decide first."""
-    if os.environ.get("NO_COLOR"):
-        return PLAIN
-    if os.environ.get("FORCE_COLOR"):
-        return Paint(True)
+    """Colours where the stream is a terminal that has them, NO_COLOR and FORCE_COLOR decide first; its width."""
     terminal = stream is not None and stream.isatty()
-    return Paint(terminal and os.environ.get("TERM") != "dumb")
+    columns = shutil.get_terminal_size().columns if terminal else 0
+    if os.environ.get("NO_COLOR"):
+        return Paint(False, columns)
+    forced = bool(os.environ.get("FORCE_COLOR"))
+    return Paint(forced or (terminal and os.environ.get("TERM") != "dumb"), columns)
 
 
 def width(text: str) -> int:

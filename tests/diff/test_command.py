@@ -207,3 +207,18 @@ def test_the_roadmap_has_the_published_figures() -> None:
     for change in CHANGES:
         assert f"| {change.name} | {published[change.after]['params']:,} |" in text
         assert f"{short(change.before)} → {short(change.after)}" in text
+
+
+def test_what_follows_from_recipes_is_shown_where_it_is_long(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = """net N {{ input x [1, 8, 8]\n flatten -> layernorm -> linear(10) }}
+recipe A for N {{ data = digits\n epochs = 2\n optimizer = {}\n group norm {{ weight_decay = 0 }} }}
+"""
+    for name, optimizer in (("a", "sgd(0.1, weight_decay=5e-4)"), ("b", "adamw(2e-3)")):
+        (tmp_path / f"{name}.net").write_text(text.format(optimizer))
+    assert main(["diff", f"{tmp_path}/a.net:A", f"{tmp_path}/b.net:A"]) == 1
+    said = capsys.readouterr().out
+    assert "lr 0.1, weight decay 0.0005" in said
+    assert "lr 0.002, weight decay 0.01" in said
+    assert "parameter group 2" in said
