@@ -165,8 +165,10 @@ def _weights(net: Net, path: str) -> dict[str, Any]:
     """The state of a net from a file or a run, by the rules of `netdsl weights`. Raises Failure."""
     from netdsl.cli.foreign import fresh, read_foreign
     from netdsl.weights.load import Rules, load
+    from netdsl.weights.mapping import declared
 
-    return dict(load(net.checked, read_foreign(path), lambda: fresh(net, 0), Rules()).state)
+    rules = Rules(hints=tuple(declared(net.spec.constant("weights"))))
+    return dict(load(net.checked, read_foreign(path), lambda: fresh(net, 0), rules).state)
 
 
 def _is_of(net: Net, module: Any, said: dict[str, str]) -> bool:

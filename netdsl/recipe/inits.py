@@ -138,11 +138,18 @@ class HeadScale(Init, frozen=True, tag="head_scale"):
 class Weights(Init, frozen=True, tag="weights"):
     """Weights from a file, under the net's own keys or others (torchvision, timm), matched as `netdsl weights`
     does; `strict=false` leaves what is missing, or a head of other classes, as it is and says so. `into="backbone"`
-    fills one part of the net: the file is that of the net which the part was taken from."""
+    fills one part of the net: the file is that of the net which the part was taken from. `inside`, `exclude`, `map` and
+    `channels` are those of `netdsl weights`."""
 
     path: Annotated[str, Meta(description="a file of weights, or a run directory", extra=A_PATH)]
     strict: bool = True
     into: Annotated[str, Meta(description="the path of a part of the net; the whole net by default")] = ""
+    inside: Annotated[str, Meta(description="the key or prefix of the file under which the weights are")] = ""
+    exclude: Annotated[tuple[str, ...], Meta(description="prefixes, of the net or of the file, that are left out")] = ()
+    map: Annotated[str, Meta(description="a mapping, as `--stub` of `netdsl weights` writes it", extra=A_PATH)] = ""
+    channels: Annotated[
+        Literal["sum", "mean", "repeat"], Meta(description="how the first kernel is brought to other input channels")
+    ] = "sum"
 
 
 @component("init")

@@ -20,7 +20,7 @@ from netdsl.training.data.dataset import DataError
 from netdsl.training.pretrained import repository_of
 from netdsl.training.rng import key
 from netdsl.weights.load import Rules, load
-from netdsl.weights.mapping import declared
+from netdsl.weights.mapping import declared, read_mapping
 from netdsl.weights.part import no_part, part
 from netdsl.weights.read import read_file
 
@@ -77,7 +77,11 @@ def _weights(component: inits.Weights, start: Start) -> str | None:
     if not path.exists():
         hint = "say where they are: `--set 'init.weights.path=\"...\"'`; `--set init=none` starts without"
         raise DataError("no-such-file", f"there are no weights {path}", hint)
-    notes = _filled(start, path, component.into, Rules(partial=not component.strict))
+    rules = Rules(
+        tuple(read_mapping(str(start.base / component.map))) if component.map else (),
+        exclude=component.exclude, partial=not component.strict, channels=component.channels,
+    )  # fmt: skip
+    notes = _filled(start, path, component.into, rules, component.inside)
     return f"weights of {path.name}: {'; '.join(notes)}" if notes else None
 
 
@@ -91,7 +95,7 @@ def _pretrained(component: inits.Pretrained, start: Start) -> str | None:
     return f"weights of {component.name}: {'; '.join(notes)}" if notes else None
 
 
-def _filled(start: Start, path: Path, into: str, rules: Rules) -> tuple[str, ...]:
+def _filled(start: Start, path: Path, into: str, rules: Rules, inside: str = "") -> tuple[str, ...]:
     """Fill the module, or a part of it, from a file; gives what is not exactly the net's."""
     own, prefix = start.program, f"{into}." if into else ""
     assert own is not None
@@ -101,7 +105,7 @@ def _filled(start: Start, path: Path, into: str, rules: Rules) -> tuple[str, ...
             raise DataError("unfit-weights", *no_part(into))
         own = inner
     rules = replace(rules, hints=() if into else tuple(declared(start.mapping)))
-    loaded = load(own, read_file(str(path)), lambda: _arrays(start.module, prefix), rules)
+    loaded = load(own, read_file(str(path), inside or None), lambda: _arrays(start.module, prefix), rules)
     state = {f"{prefix}{n}": torch.as_tensor(a) for n, a in loaded.state.items()}
     start.module.load_state_dict(state, strict=False)
     return loaded.notes

@@ -15,10 +15,10 @@ from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
 from netdsl.weights.convert import Channels, own_values
 from netdsl.weights.match import Matching, match
-from netdsl.weights.read import Foreign, is_floating
+from netdsl.weights.read import Foreign, is_counter, is_floating
 from netdsl.weights.reconcile import Change
 from netdsl.weights.slots import KERNEL, Shape, Slot, Source, slots
-from netdsl.weights.tied import superfluous
+from netdsl.weights.tied import copies, superfluous
 from netdsl.weights.unwrap import WeightsError
 from netdsl.weights.use import over_images
 
@@ -32,6 +32,9 @@ CHANGES: dict[Change, str] = {
     "classes": "other classes: initialized",
 }
 """What is done about a size that differs."""
+
+
+IN_RECIPE = " (`inside=` in a recipe)"
 
 
 class Rules(Struct, frozen=True):
@@ -131,7 +134,7 @@ def _several(foreign: Foreign) -> str | None:
     if len(names) < 2 or not are_nets:
         return None
     listed = ", ".join(f"`{name}`" for name in names[:6])
-    return f"it has the same tensors below {listed}: `--inside {names[0]}` takes one of them"
+    return f"it has the same tensors below {listed}: `--inside {names[0]}` takes one of them{IN_RECIPE}"
 
 
 def _integers(foreign: Foreign) -> str | None:
@@ -155,22 +158,26 @@ OF_KERAS = re.compile(r":0$|conv\dd_transpose")
 """Keys that TensorFlow or Keras has given, not Flax."""
 
 
-def _check_beside(path: str, found: Matching) -> None:
+def _check_beside(foreign: Foreign, found: Matching) -> None:
     """Refuse what is left over of layers that are taken: with it they compute something else."""
-    left = [s.key for s in found.left_over if not s.constant]
-    adapter = next(filter(ADAPTERS.search, left), None)
-    beside = adapter or _part_of_taken(left, [k for m in found.matches for k in m.foreign.keys])
+    left = [s for s in found.left_over if not s.constant]
+    adapter = next((s.key for s in left if ADAPTERS.search(s.key)), None)
+    beside = adapter or _part_of_taken(foreign, left, [k for m in found.matches for k in m.foreign.keys])
     if beside is not None:
-        message = f"`{beside}` of {path} is part of what is taken over, and the net has no such tensor"
+        message = f"`{beside}` of {foreign.path} is part of what is taken over, and the net has no such tensor"
         hint = "merge adapters into the weights first (`merge_and_unload` of peft)" if adapter else None
         raise WeightsError("unfit-weights", message, hint or f"`--exclude {beside}` leaves it out")
 
 
-def _part_of_taken(left: Sequence[str], keys: Sequence[str]) -> str | None:
-    """A tensor that is left over of a layer whose weight is taken, or of a norm among such layers."""
+def _part_of_taken(foreign: Foreign, left: Sequence[Slot], keys: Sequence[str]) -> str | None:
+    """A tensor that is left over of a layer whose weight is taken, or of a norm or a scale among such layers; none that
+    the file holds a second time."""
     taken = {_owner(k) for k in keys if _parts(k)[-1] in ("weight", "kernel")}
     around = {owner[:-1] for owner in taken}
-    return next((k for k in left if _owner(k) in taken or (_is_variance(k) and _owner(k)[:-1] in around)), None)
+    among = {s.key for s in left if _is_variance(s.key) or _is_gain(s)}
+    found = [s.key for s in left if _owner(s.key) in taken or (s.key in among and _owner(s.key)[:-1] in around)]
+    again = copies(foreign.tensors, keys) if found else {}
+    return next((k for k in found if k not in again), None)
 
 
 def _parts(key: str) -> tuple[str, ...]:
@@ -180,6 +187,11 @@ def _parts(key: str) -> tuple[str, ...]:
 
 def _owner(key: str) -> tuple[str, ...]:
     return _parts(key)[:-1]
+
+
+def _is_gain(slot: Slot) -> bool:
+    """Whether a tensor is what a norm, a scale or a PReLU multiplies each feature by."""
+    return len(slot.shape) == 1 and _parts(slot.key)[-1] in ("weight", "gamma", "scale", "g")
 
 
 def _is_variance(key: str) -> bool:
@@ -229,7 +241,8 @@ def incomplete(path: str, found: Matching) -> WeightsError:
         return WeightsError(
             "ambiguous-weights",
             f"{path}: `{keys[0]}` and {count - 1} more could each be several tensors of the file",
-            "`netdsl weights SPEC FILE --stub map.toml` writes a mapping to be filled in, `--map` reads it",
+            "`netdsl weights SPEC FILE --stub map.toml` writes a mapping to be filled in, `--map` (`map=` in a recipe) "
+            "reads it",
         )
     heads = found.resized("classes")
     if heads and not found.missing:
@@ -262,12 +275,12 @@ def _other_form(first: Slot, found: Matching) -> str | None:
 
 def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rules: Rules) -> Loaded:
     """The state of a net by a matching; what the file does not give is what the net starts with."""
-    _check_beside(foreign.path, found)
+    _check_beside(foreign, found)
     _check_kernels(program, foreign.path, found)
     own = slots(program.main)
     state = _taken(own, foreign, found, rules)
     rest = [s for s in own if s.key not in state]
-    counters = [s for s in rest if s.key.endswith("num_batches_tracked")]
+    counters = [s for s in rest if is_counter(s.key)]
     state |= {s.key: np.zeros(s.shape, "int64") for s in counters}
     if len(counters) < len(rest):
         start = fresh()
@@ -287,12 +300,12 @@ def _taken(own: Sequence[Slot], foreign: Foreign, found: Matching, rules: Rules)
         if each.change != "classes":
             values = own_values(each, foreign.tensors, shapes, rules.channels)
             _check_numbers(foreign.path, each.foreign.keys[0], values.values())
-            state |= values if rules.keep_dtype else {k: _single(a) for k, a in values.items()}
+            state |= values if rules.keep_dtype else {k: _single(k, a) for k, a in values.items()}
     return state
 
 
-def _single(array: Any) -> Any:
-    return array.astype("float32") if is_floating(array) else array
+def _single(key: str, array: Any) -> Any:
+    return array.astype("int64" if is_counter(key) else "float32") if is_floating(array) else array
 
 
 def _check_numbers(path: str, name: str, arrays: Iterable[Any]) -> None:
@@ -309,7 +322,7 @@ def _other_sets(foreign: Foreign) -> tuple[str, ...]:
         return ()
     listed = ", ".join(f"`{w}`" for w in foreign.beside)
     taken = f"`{foreign.inside}`" if foreign.inside else "what has no key of its own"
-    return (f"taken: {taken}; the file holds {listed} too: `--inside {foreign.beside[0]}` takes that",)
+    return (f"taken: {taken}; the file holds {listed} too: `--inside {foreign.beside[0]}` takes that{IN_RECIPE}",)
 
 
 def notes(found: Matching, rest: Sequence[Slot]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import prod
 
 from msgspec import Struct
 
@@ -265,7 +266,9 @@ def _record(found: Draft, aligned: Alignment, use: Use, common: Common) -> None:
     pairs = [(number, use.units[number], foreign) for number, foreign in aligned.pairs.items()]
     found.take(
         [
-            Match(a, b, aligned.why[number], change_of(common.signatures[own]))
+            Match(
+                a, b, aligned.why[number], change_of(common.signatures[own]) if prod(a.shape) != prod(b.shape) else None
+            )
             for number, own, foreign in pairs
             for a, b in _parts(own, foreign)
         ]

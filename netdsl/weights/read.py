@@ -37,7 +37,13 @@ class Foreign(Struct, frozen=True):
     beside: tuple[str, ...] = ()
 
     def slots(self) -> list[Slot]:
-        return [Slot(key, tuple(a.shape), not is_floating(a)) for key, a in self.tensors.items()]
+        """The tensors by key. Averages of weights keep counters as numbers with a fraction: constants all the same."""
+        return [Slot(k, tuple(a.shape), not is_floating(a) or is_counter(k)) for k, a in self.tensors.items()]
+
+
+def is_counter(key: str) -> bool:
+    """Whether a tensor is the number of batches that a norm has seen."""
+    return key.endswith("num_batches_tracked")
 
 
 def is_floating(array: Any) -> bool:

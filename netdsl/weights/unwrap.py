@@ -83,7 +83,9 @@ def _only(path: str, found: Mapping[str, Mapping[str, Any]]) -> str:
     if usual is None and len(large) > 1:
         listed = ", ".join(f"`{w}` ({sum(map(is_tensor, state.values()))} tensors)" for w, state in found.items())
         raise WeightsError(
-            "unclear-weights", f"{path} holds several sets of weights: {listed}", "say which is meant: `--inside KEY`"
+            "unclear-weights",
+            f"{path} holds several sets of weights: {listed}",
+            "say which is meant: `--inside KEY` (`inside=` in a recipe)",
         )
     return usual if usual is not None else large[0]
 

@@ -185,6 +185,14 @@ ADDED: dict[str, tuple[str, Callable[[Arrays], Arrays]]] = {
         "net Net {\n  input x [8]\n  linear(8) -> linear(8)\n}\n",
         lambda s: flax(s) | {"batch_stats.BatchNorm_0.var": np.ones(8, "float32")},
     ),
+    "a layer norm between": (
+        BARE,
+        lambda s: s | {"ln.weight": np.ones(8, "float32"), "ln.bias": np.ones(8, "float32")},
+    ),
+    "a layer scale between": (
+        LAYER,
+        lambda s: {f"net.{k}": a for k, a in s.items()} | {"net.layers.1.ls1.gamma": np.ones(16, "float32")},
+    ),
     "a norm between": (BARE, lambda s: s | {"bn1.running_var": np.ones(8, "float32")}),
 }
 
