@@ -174,8 +174,12 @@ def _part_of_taken(foreign: Foreign, left: Sequence[Slot], keys: Sequence[str]) 
     the file holds a second time."""
     taken = {_owner(k) for k in keys if _parts(k)[-1] in ("weight", "kernel")}
     around = {owner[:-1] for owner in taken}
-    among = {s.key for s in left if _is_variance(s.key) or _is_gain(s)}
-    found = [s.key for s in left if _owner(s.key) in taken or (s.key in among and _owner(s.key)[:-1] in around)]
+
+    def is_beside(slot: Slot) -> bool:
+        owner = _owner(slot.key)
+        return owner in taken or (owner[:-1] in around and (_is_variance(slot.key) or _is_gain(slot)))
+
+    found = [s.key for s in left if is_beside(s)]
     again = copies(foreign.tensors, keys) if found else {}
     return next((k for k in found if k not in again), None)
 

@@ -144,8 +144,9 @@ def _param(net: Net, array: Any, like: Call) -> Call:
 
 
 def _is_alike(qkv: tuple[Projected, Projected, Projected]) -> bool:
-    """Whether keys and values come from one value, in heads as those of the queries."""
-    return qkv[1].x.name == qkv[2].x.name and len({(p.heads, p.bias is None) for p in qkv}) == 1
+    """Whether keys and values come from one value, in heads as many and as wide as those of the queries."""
+    forms = {(p.heads, p.bias is None, p.weight.shape[0]) for p in qkv}
+    return qkv[1].x.name == qkv[2].x.name and len(forms) == 1
 
 
 def _weights(qkv: tuple[Projected, Projected, Projected], packed: bool, wanted: float) -> dict[str, Any]:

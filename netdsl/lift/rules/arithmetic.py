@@ -131,6 +131,7 @@ def _takes_bias(op: Op, x: Laid, array: Any) -> bool:
 
 def spread(builder: Builder, array: Any, x: Laid, adds: bool) -> Value:
     """Numbers that meet a value: a learnt vector, or a tensor of the sample's rank, repeated where that is asked."""
+    array = _of_one_sample(array, x)
     shape = _sample_shape(builder, array, x)
     name = next(i for i in builder.node.inputs if isinstance(builder.known[i], np.ndarray))
     at = feature_axis(x.type)
@@ -141,6 +142,13 @@ def spread(builder: Builder, array: Any, x: Laid, adds: bool) -> Value:
         sizes = [x.type.shape[at] if i == at else s for i, s in enumerate(shape)]
         value = builder.call(Expand(tuple(sizes)), value)[0]
     return value
+
+
+def _of_one_sample(array: Any, x: Laid) -> Any:
+    """Numbers that a file holds once for each sample, all of them equal, as those of one."""
+    if x.is_bare or array.ndim != x.rank or not (array == array.take([0], x.batch)).all():
+        return array
+    return array.take([0], x.batch)
 
 
 def _sample_shape(builder: Builder, array: Any, x: Laid) -> list[int]:

@@ -50,7 +50,7 @@ def _reshape(builder: Builder, node: Node) -> None:
 
 def reshaped(builder: Builder, x: Laid, target: list[Any]) -> None:
     """The node's result: `x` in another shape of the file, where one size may be -1."""
-    target = _worked_out(target, product(x.sizes))
+    target = _worked_out(target, _total(builder, x, target))
     if x.is_bare:
         _give(builder, x, tuple(target), -1, joined=True)
         return
@@ -82,6 +82,18 @@ def _join_before(builder: Builder, x: Laid, target: list[Any], before: Dim) -> N
             builder.give(Laid(value, at, joined=True, last=True))
             return
     raise builder.refused("it joins samples with other axes")
+
+
+def _total(builder: Builder, x: Laid, target: list[Any]) -> Dim:
+    """How many numbers a value has: for the samples that a file is made for, where its shapes are numbers."""
+    total = product(x.sizes)
+    each = floordiv(total, BATCH)
+    is_plain = _is_fixed(builder) and all(isinstance(s, int) for s in target) and each * BATCH == total
+    return each * _fixed(builder) if is_plain else total
+
+
+def _is_fixed(builder: Builder) -> bool:
+    return isinstance(builder.file.inputs[0].sizes[0], int)
 
 
 def _worked_out(target: list[Any], total: Dim) -> list[Any]:
