@@ -84,7 +84,7 @@ COMPLEX: dict[str, int] = {
     "backends/torch/unify:_unify": 21,
     "elaborate/build:_is_chain": 15,
     "elaborate/elaborate:block": 14,
-    "elaborate/expressions:_block_call": 14,
+    "elaborate/expressions:_block_call": 13,
     "elaborate/signature:check_sizes": 15,
     "ir/verify:_definition": 16,
     "ops/cropping:_sides": 14,

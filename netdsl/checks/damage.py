@@ -75,21 +75,29 @@ def _stands_clear(
 ) -> bool:
     """Whether a mistake is in a declaration that could be read, or before all that could not."""
     inside = _around(module, span)
+    signature = inside.signature if isinstance(inside, ast.Block) else None
+    if (code in OF_RESULT or _says(signature, span, of_result=False)) and _is_part(module, inside, tainted):
+        return False
     if inside is None or inside not in tainted:
         return True
-    if isinstance(inside, ast.Experiment):
-        return False  # an entry that could not be read is missing where its name stands
-    if code in OF_RESULT:
-        return False
+    if isinstance(inside, ast.Experiment) or code in OF_RESULT or _says(signature, span, of_result=True):
+        return False  # an entry that could not be read is missing where its name stands; what a body gives is not known
     own = [s.start for s in spans if inside.at.start <= s.start < inside.at.end]
-    if isinstance(inside, ast.Block) and inside.signature is not None and _promised(inside.signature, span):
-        return False  # what the body gives is not known
-    return bool(own) and span.end <= min(own)
+    return span.end <= min(own, default=-1)
 
 
-def _promised(signature: ast.Signature, span: Span) -> bool:
-    """Whether a mistake is in what a signature says of the result."""
-    return any(out.at.start <= span.start < out.at.end for out in signature.outputs)
+def _is_part(module: Module, block: ast.Declaration | None, tainted: set[ast.Declaration]) -> bool:
+    """Whether what a net gives may come from a block only because the statements behind it could not be read."""
+    name = block.name.id if isinstance(block, ast.Block) else None
+    return any(name in words(module.place(d.at).text) for d in tainted if d is not block)
+
+
+def _says(signature: ast.Signature | None, span: Span, of_result: bool) -> bool:
+    """Whether a mistake is in what a signature says of what a block is given, or of its result."""
+    if signature is None:
+        return False
+    said = signature.outputs if of_result else signature.inputs
+    return any(part.at.start <= span.start < part.at.end for part in said)
 
 
 def _of_damaged_imports(module: Module) -> set[str]:
@@ -116,7 +124,7 @@ def _uses(declaration: ast.Declaration, written: frozenset[str], names: set[str]
 
 
 def _named(declarations: Iterable[ast.Declaration]) -> set[str]:
-    return {d.name.id for d in declarations if isinstance(d, ast.Block | ast.Variant | ast.Constant)}
+    return {d.name.id for d in declarations if isinstance(d, ast.Block | ast.Variant | ast.Constant | ast.Recipe)}
 
 
 def _declared(text: str, span: Span) -> list[str]:

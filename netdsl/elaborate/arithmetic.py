@@ -215,12 +215,21 @@ def call(name: str, function: Callable[..., Any], values: Sequence[Any], at: Pla
     except Refused as refused:
         raise fault("argument-value", f"`{name}`: {refused}", at) from None
     except (TypeError, ValueError, ArithmeticError, IndexError):
-        found = ", ".join(map(describe, values[:SHOWN_VALUES])) + (", ..." if len(values) > SHOWN_VALUES else "")
-        message = f"`{name}` takes {TAKES[name]}, found {found or 'nothing'}"
-        raise fault("argument-value", message, at) from None
+        raise _refused(name, values, at) from None
     if isinstance(value, int) and value.bit_length() > BITS:
         raise fault("argument-value", f"`{name}`: this number is too large to be a size or a count", at)
     return replace(value, at=at) if isinstance(value, BlockArrow) else value
+
+
+def _refused(name: str, values: Sequence[Any], at: Place) -> Fault:
+    """The mistake of values that a function does not take."""
+    found = ", ".join(map(describe, values[:SHOWN_VALUES])) + (", ..." if len(values) > SHOWN_VALUES else "")
+    message = f"`{name}` takes {TAKES[name]}, found {found or 'nothing'}"
+    lists = sum(isinstance(v, tuple) for v in values)
+    return fault("argument-value", message, at, _WALKED if name == "enumerate" and lists > 1 else None)
+
+
+_WALKED = "lists are walked side by side by `zip`: `for i, (a, b) in enumerate(zip(first, second))`"
 
 
 def _range(*bounds: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
-from netdsl.elaborate.hints import TOGETHER, bracketed, of_argument, of_recipes, of_weight
+from netdsl.elaborate.hints import TOGETHER, bracketed, of_argument, of_recipes, of_switch, of_weight
 from netdsl.elaborate.positions import Written, refusal
 from netdsl.elaborate.tied import tied
 from netdsl.elaborate.values import (
@@ -24,6 +24,7 @@ from netdsl.elaborate.values import (
     Shared,
     SharedCall,
     SharedWeight,
+    Tensor,
     TiedArrow,
     describe,
     is_arrow,
@@ -119,17 +120,22 @@ def not_callable(value: Any, written: ast.Node, at: Place) -> Fault:
         hint = "give that another name: the layer of this name is hidden by it"
         return fault("not-callable", f"`{written.id}` is {describe(value)} here, which cannot be called", at, hint)
     hint = "a name or a number takes no arguments" if not is_arrow(value) else "write `->` to apply a layer"
+    if isinstance(value, Tensor):
+        name = written.id if isinstance(written, ast.Name) else "x"
+        hint = f"rows of a tensor are `{name} -> gather(index=...)`, a layer is applied as `x -> layer`"
     return fault("not-callable", f"{describe(value)} cannot be called", at, hint)
 
 
-def shared_call(shared: Shared, given: list[Given], at: Place) -> SharedCall:
+def shared_call(shared: Shared, name: str, given: list[Given], at: Place) -> SharedCall:
     """A shared layer with further values. Raises Fault for an argument, which it was declared with."""
     if not given:
         raise fault("not-callable", "a shared layer cannot be called", at, "write `->` to apply it")
     for item in given:
         if item.name is None or not is_arrow(item.value):
             message = f"a shared layer has its arguments already, found {describe(item.value)}"
-            hint = "further values are given by name, as in `cell(h0=h, c0=c)`; write `->` to apply it"
+            hint = "further values are given by name, as in `cell(h0=h, c0=c)`"
+            if item.name is None and isinstance(item.value, Tensor):
+                hint = f"write `{item.at.text} -> {name}`"
             raise fault("not-callable", message, item.at, hint)
     places = {item.name: item.at for item in given if item.name}
     return SharedCall(shared, tuple((item.name or "", item.value) for item in given), CallPlace(at, places))
@@ -322,9 +328,9 @@ def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
             item.at,
             together,
         )
-    told_whole = not arrow.arguments and by_position == plain  # else a position may mean anything
-    written = tuple(Written(g.at.text, g.value) for g in by_position) if told_whole else ()
-    message, hint = refusal(op, fields, written)
+    named = tuple(g.at.text for g in plain if g.name is not None)
+    written = tuple(Written(g.at.text, g.value) for g in by_position) if not arrow.arguments else ()
+    message, hint = refusal(op, fields, written, named)
     return fault("too-many-arguments", message, item.at, hint)
 
 
@@ -375,7 +381,8 @@ def _bad_argument(arrow: OpArrow, message: str) -> Fault:
     expected = re.search(r"Expected (.*?)(, got| - at|$)", message)
     wanted = _in_words(expected[1]) if expected else "something else"
     message = f"`{name}` of `{arrow.op.kind}` must be {wanted}, found {describe(value)}"
-    return fault("argument-type", message, at, of_argument(value, at.text) or arrow.op.hints.get(name))
+    hint = of_switch(value, name, choices) or of_argument(value, at.text) or arrow.op.hints.get(name)
+    return fault("argument-type", message, at, hint)
 
 
 def _in_words(expected: str) -> str:

@@ -5,7 +5,7 @@ Nothing of a spec is ever executed as Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,7 @@ from netdsl.elaborate.arithmetic import (
 from netdsl.elaborate.comprehensions import rounds
 from netdsl.elaborate.declared import Declared
 from netdsl.elaborate.hints import not_a_layer
-from netdsl.elaborate.names import Env, Silent, refused_layer_name, unknown_name
+from netdsl.elaborate.names import Env, Silent, item_places, of_head, refused_layer_name, unknown_name, up_to
 from netdsl.elaborate.tied import shared_weight
 from netdsl.elaborate.values import (
     BROKEN,
@@ -116,7 +116,7 @@ class Evaluator:
         if value is None and node.id in env.module.unresolved:
             raise Silent
         if value is None and node.id not in env.locals and env.module.find(node.id) is None:
-            known = [*env.locals, *env.module.names, *REGISTRY, *BUILTINS]
+            known = [*env.locals, *of_head(env.module, node), *env.module.names, *REGISTRY, *BUILTINS]
             raise unknown_name(node.id, known, env.place(node))
         if value is BROKEN:
             raise Silent
@@ -165,6 +165,11 @@ class Evaluator:
             raise fault("not-a-list", f"a list is needed here, found {describe(value)}", env.place(node))
         return value
 
+    def items(self, node: ast.Node, env: Env) -> Iterator[tuple[Any, Place]]:
+        """The items of a list, and where each is written; of a list that is not written out, where the list is."""
+        values = self.sequence(node, env)
+        return zip(values, item_places(node, len(values), env), strict=False)
+
     def _comprehension(self, node: ast.Comprehension, env: Env) -> tuple[Any, ...]:
         inner = Env(env.module, dict(env.locals), env.compute)
 
@@ -194,7 +199,8 @@ class Evaluator:
         if isinstance(function, Builtin):
             return self._builtin(function, node, env)
         if isinstance(function, Shared):
-            return calls.shared_call(function, self._arguments(node, None, env), env.place(node))
+            name = env.place(node.function).text
+            return calls.shared_call(function, name, self._arguments(node, None, env), env.place(node))
         if not isinstance(function, OpArrow | BlockArrow):
             raise calls.not_callable(function, node.function, env.place(node))
         if isinstance(function, BlockArrow):
@@ -226,8 +232,7 @@ class Evaluator:
         if known is not None and known[0] == function.arguments:
             return known[1]
         names = [a.name.id if a.name else None for a in node.arguments]
-        places = [env.place(a) for a in node.arguments]
-        given = [calls.Given(n, v, at) for n, v, at in zip(names, values, places, strict=True)]
+        given = [calls.Given(n, v, env.place(a)) for n, v, a in zip(names, values, node.arguments, strict=True)]
         bound = calls.bind(function, given, env.place(node))
         if key:
             self._bound[key] = (function.arguments, bound)
@@ -306,11 +311,11 @@ class Evaluator:
                 if not terms:
                     check_term(value, env.place(node.first))
                 check_term(right, env.place(written))
-                terms.append((op, right, _up_to(node, written, env)))
+                terms.append((op, right, up_to(node, written, env)))
             elif type(value) is int and type(right) is int and 0 <= value < SMALL and 0 <= right <= SAFE.get(op, -1):
                 value = OPERATORS[op](value, right)
             else:
-                value = binary(op, value, right, _up_to(node, written, env))
+                value = binary(op, value, right, up_to(node, written, env))
         return ArithArrow(value, tuple(terms), env.place(node)) if terms else value
 
     def _logic(self, node: ast.Binary, value: Any, env: Env) -> Any:
@@ -393,8 +398,3 @@ class Evaluator:
             free = self._free[id(node)] = frozenset(ast.names(node))
         captured = tuple((n, v) for n, v in env.locals.items() if n in free)
         return BodyArrow(node, env.module, captured, env.place(node))
-
-
-def _up_to(node: ast.Binary, term: ast.Node, env: Env) -> Place:
-    """The place of a sum or product up to one of its terms."""
-    return env.place(node) if term is node.rest[-1] else env.module.place(node.first.at.to(term.at))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from netdsl.diagnostics.diagnostic import Fault, fault
-from netdsl.elaborate.values import It, Tensor, describe
+from netdsl.elaborate.values import Builtin, It, Tensor, describe, is_arrow
 from netdsl.source import Place
 
 INITIAL = ("init", "initializer", "weight_init", "kernel_init", "bias_init", "kernel_initializer", "bias_initializer")
@@ -19,7 +20,10 @@ def of_parts(value: Any, names: int, text: str) -> str | None:
         return None
     if re.search(rf"\bchunk\(\s*{len(value)}\b", text):
         return f"`chunk({names})` gives {names} parts"
-    return "a value that is not used is called `_`" if len(value) > names else None
+    if len(value) > names:
+        return "a value that is not used is called `_`"
+    lack = names - len(value)
+    return f"{'one value is' if lack == 1 else f'{lack} values are'} missing: each name takes one"
 
 
 def of_number(value: Any, text: str) -> str | None:
@@ -31,6 +35,11 @@ def of_number(value: Any, text: str) -> str | None:
     return f"a number is written without quotes: `{value}`" if isinstance(value, str) and value.isdigit() else None
 
 
+def of_switch(value: Any, name: str, words: Sequence[str]) -> str | None:
+    """A hint for `true` where there is one word to choose: `gelu(approximate=True)` of Keras."""
+    return f"write `{name}={words[0]}`" if value is True and len(words) == 1 else None
+
+
 def of_argument(value: Any, text: str) -> str | None:
     """A hint for an argument of an op that has the wrong type or lies out of range."""
     said = re.sub(r"^[A-Za-z_]\w*\s*=(?!=)\s*", "", text)
@@ -38,6 +47,12 @@ def of_argument(value: Any, text: str) -> str | None:
         return f"a number is written without quotes: `{text.removesuffix(said)}{value}`"
     return f"`max(1, {said})` is never 0" if value == 0 and "//" in said else None
 
+
+OF_TENSORS = {
+    "int": "cast(int64)", "float": "cast(float32)", "round": "it + 0.5 -> floor", "abs": "absolute",
+    "max": "reduce_max", "min": "reduce_min", "sum": "reduce_sum", "sorted": "topk", "reversed": "flip(axis=0)",
+}  # fmt: skip
+"""Functions of numbers, and the layers that do the same to a tensor."""
 
 TOGETHER = "numbers that belong together stand in brackets"
 
@@ -61,10 +76,14 @@ def of_recipes(name: str) -> str | None:
 def not_a_layer(value: Any, at: Place) -> Fault:
     """The mistake of a plain value in the place of a layer; a list is of values to join, or of layers in a loop."""
     hint = None
+    if isinstance(value, Builtin) and value.name in OF_TENSORS:
+        hint = f"write `{OF_TENSORS[value.name]}`: `{value.name}` is a function of numbers"
     if isinstance(value, tuple) and value and at.text.startswith("["):
         joins = any(isinstance(item, Tensor | It) for item in value)
         loop = "layers of a list follow each other in a loop: `for layer in layers { layer }`"
         hint = f"it may mean `concat({at.text[1:-1].strip()})`" if joins else loop
+    elif isinstance(value, tuple) and at.text.isidentifier() and any(isinstance(item, Tensor) for item in value):
+        hint = f"the first of them is `{at.text}[0]`; several names stand before `=`: `a, b = chunk(2)`"
     return fault("not-a-layer", f"a layer is needed here, found {describe(value)}", at, hint)
 
 
@@ -92,4 +111,6 @@ def no_items(value: Any, at: Place) -> Fault:
     rest = _rest(value, at.text) if isinstance(value, Tensor) else None
     usual = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1, axis=0)`; the batch is no axis"
     message = f"only a list has items, found {describe(value)}"
-    return fault("not-a-list", message, at, (rest or usual) if isinstance(value, Tensor) else None)
+    if not isinstance(value, Tensor):
+        usual = "a position of what a layer gives is `-> take(-1, axis=0)`: the batch is no axis"
+    return fault("not-a-list", message, at, rest or (usual if is_arrow(value) else None))

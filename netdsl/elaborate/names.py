@@ -1,8 +1,9 @@
-"""The names that are visible at one point of a spec, and those written in a piece of it."""
+"""The names that are visible at one point of a spec, and what is written in a piece of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from keyword import iskeyword
 from typing import Any
 
@@ -91,3 +92,27 @@ def refused_layer_name(name: ast.Name, env: Env) -> Fault | None:
     why = hidden if name.id.startswith("_") else f"it has a meaning of its own in {owner}"
     hint = f"name it `{free_name(name.id)}`"
     return fault("reserved-name", f"`{name.id}` cannot name a layer: {why}", env.place(name), hint)
+
+
+def of_head(module: Module, node: ast.Node) -> Iterator[str]:
+    """The arguments and sizes of the block that a name stands in: a braced arrow takes along those that it reads."""
+    around = next((d for d in module.file.declarations if d.at.start <= node.at.start < d.at.end), None)
+    if isinstance(around, ast.Block):
+        yield from (p.name.id for p in around.parameters)
+        yield from ast.names(around.signature) if around.signature is not None else ()
+
+
+def item_places(node: ast.Node, count: int, env: Env) -> Iterable[Place]:
+    """The places of the items of a list of this file, or of the constant that a name stands for; that of the whole list
+    where its items are not written one by one."""
+    at = env.place(node)
+    if isinstance(node, ast.Name) and node.id not in env.locals:
+        declared = env.module.names.get(node.id)
+        node = declared.value if isinstance(declared, ast.Constant) else node
+    items = node.items if isinstance(node, ast.ListExpr | ast.TupleExpr) else ()
+    return [env.place(item) for item in items] if len(items) == count else repeat(at)
+
+
+def up_to(node: ast.Binary, term: ast.Node, env: Env) -> Place:
+    """The place of a sum or product up to one of its terms."""
+    return env.place(node) if term is node.rest[-1] else env.module.place(node.first.at.to(term.at))

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.ops.base import Op
 
@@ -91,28 +92,37 @@ CLAMPS = {"maximum": "min", "minimum": "max"}
 """The bound of `clamp` that a number among the values of an op is."""
 
 
-def refusal(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> tuple[str, str | None]:
-    """The message and the hint for more arguments by position than an op takes."""
+def refusal(
+    op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...], named: tuple[str, ...] = ()
+) -> tuple[str, str | None]:
+    """The message and the hint for more arguments by position than an op takes; `named`: the texts of the others."""
     if not fields:
         bound = CLAMPS.get(op.kind)
         return f"`{op.kind}` takes no arguments", f"`clamp({bound}={given[0].text})`" if bound and given else None
     names = " and ".join(f"`{f}`" for f in fields[: op.positional])
     count = f"{('no', 'one', 'two', 'three')[op.positional]} argument{'' if op.positional == 1 else 's'} by position"
     message = f"`{op.kind}` takes {count}" + (f", {names}" if names else "")
-    return message, _meant(op, fields, given)
+    return message, _meant(op, fields, given, named)
 
 
-def _meant(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...]) -> str | None:
+def _meant(op: type[Op], fields: tuple[str, ...], given: tuple[Written, ...], named: tuple[str, ...]) -> str | None:
     """The hint for arguments by position: their meaning, or their names."""
     if op.variadic and not any(isinstance(g.value, int) for g in given):
         return f"what it takes stands side by side, without brackets: `{op.kind}(a, b)`"
     if not given:
         return "a tensor is no argument of a layer: it flows in from the left"
-    found = readings(op, fields, given)
+    found = _beside(readings(op, fields, given), named)
     if found:
         return "; ".join(f"`{r.call(op)}` {r.why}" for r in found)
     rest = ", ".join(f"`{f}=`" for f in fields[op.positional :][:4])
     return f"name this argument: {rest}" if rest else None
+
+
+def _beside(found: list[Reading], named: tuple[str, ...]) -> list[Reading]:
+    """Readings with the arguments that are given by name, without those that say one of these too."""
+    told = {text.partition("=")[0].strip() for text in named}
+    fitting = [r for r in found if told.isdisjoint(a.partition("=")[0] for a in r.arguments)]
+    return [replace(r, arguments=(*r.arguments, *named)) for r in fitting]
 
 
 def _is_width(op: type[Op], given: tuple[Written, ...]) -> bool:

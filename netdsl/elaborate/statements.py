@@ -227,8 +227,8 @@ class Runner:
             scope.rounds -= 1
 
     def _for(self, node: ast.For, env: Env, flow: Any, context: Context, label: str | None = None) -> Any:
-        for item in self.evaluator.sequence(node.iterable, env):
-            self.evaluator.assign(node.targets, item, env, env.place(node.iterable))
+        for item, at in self.evaluator.items(node.iterable, env):
+            self.evaluator.assign(node.targets, item, env, at)
             flow = self._iteration(node.body, env, flow, context, label)
             if flow is BROKEN:
                 break

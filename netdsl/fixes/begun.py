@@ -31,7 +31,8 @@ _DRAWN = re.compile(r"\.(normal_|zero_|fill_)\((.*)\)$")
 def begun(given: list[Argument]) -> Iterator[str]:
     """`param((8,), init=ones)`: the same parameter, with its beginning as it is said here."""
     init = next((a for a in given if a.name == "init"), None)
-    begins = _beginning(init.text) if init is not None else None
+    std = next((a.text for a in given if a.name == "std"), "")
+    begins = _beginning(init.text) if init is not None and not _is_cut(init.text, std) else None
     if begins is not None:
         left_out = ("init", "std") if "std=" in begins else ("init",)
         yield call("param", [*(as_typed(a) for a in given if a.name not in left_out), begins])

@@ -9,6 +9,7 @@ from itertools import takewhile
 from netdsl.fixes.quoted import Change
 
 _OPENS = re.compile(r"^(\s*)(?:net|block|class|def|while|recipe|if|else|for|repeat|residual|group|\w+\s*:)")
+_PYTHON = re.compile(r"^\s*(?:class|def|while)\b|:$")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _MODULE = re.compile(r"^(\s*)(?:class|model)\s+(\w+)(?:\(.*\))?$")
 _BASE = re.compile(r"^(\s*(?:net|block)\s+\w+)\(\s*(?:nn\.Module|Module|self)?\s*\)$")
@@ -26,7 +27,7 @@ def braces(text: str, first: int, last: int) -> Iterator[list[Change]]:
 def left_out(text: str, first: int, last: int) -> Iterator[list[Change]]:
     """A statement with the lines indented under it gone."""
     line = text[first:last]
-    if not line[:1].isspace() or not _begins_block(line, (":", ")")):
+    if not line[:1].isspace() or not _begins_block(line, (":", ")")) or not _PYTHON.search(_code(line)):
         return
     rest = text[last:].splitlines(keepends=True)
     inside = takewhile(lambda inner: not inner.strip() or _indent(inner) > _indent(line), rest)

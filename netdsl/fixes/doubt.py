@@ -11,6 +11,12 @@ from netdsl.fixes.quoted import Change
 from netdsl.ops import REGISTRY
 
 _BRACKETS = ("(", ")", "[", "]", "{", "}")
+SAID = 3
+"""Letters of a part of a name that says something."""
+
+NEEDLESS = ("layer", "block", "module", "act", "activation", "loss", "optimizer", "schedule", "the")
+"""Parts of names that say nothing more than what they are."""
+
 _COMPUTED = re.compile(r"\s*output\s+\w+\s*[-+*/@](?!>)")
 _OPERATED = re.compile(r" [-+*/@] ")
 
@@ -19,6 +25,15 @@ def is_doubtful(found: tuple[Diagnostic, ...], edits: tuple[Edit, ...]) -> bool:
     """Whether edits take out a bracket whose other one may be missing instead: the head of a body, or what an operator
     is to take; or change an output of which the first word may be its name or a value."""
     return any(map(_changes_outputs, edits)) or any(_takes_bracket(edit, len(found) > 1) for edit in edits)
+
+
+def drops_a_part(mistake: Diagnostic, hint: str, edits: tuple[Edit, ...]) -> bool:
+    """Whether a guess of what a layer or a component means leaves a part of it out: `SwiGLU` is no `glu`."""
+    if mistake.code not in UNKNOWN or not hint.startswith("did you mean") or len(edits) != 1:
+        return False
+    typed, meant = (word.lower().replace("_", "") for word in (edits[0].at.text, edits[0].text))
+    rest = re.sub(r"[123]d", "", typed.replace(meant, "", 1))
+    return meant in typed and len(rest) >= SAID and rest not in NEEDLESS
 
 
 def _changes_outputs(edit: Edit) -> bool:
@@ -50,10 +65,15 @@ def is_sure(changes: list[Change], code: str) -> bool:
 
 
 def keeps(call: Call, mistake: Diagnostic, code: str) -> bool:
-    """Whether code in the place of a layer's call keeps the word that means nothing there: it was to say something."""
-    inside = mistake.at is not None and call.start < mistake.at.span.start
-    is_lost = inside and mistake.at is not None and mistake.at.text not in code
-    is_translated = mistake.at is not None and any(
-        a.name and a.start <= mistake.at.span.start < a.end and f"{a.name}=" in code for a in call.given
-    )
+    """Whether code in the place of a layer's call keeps the word that means nothing there, which was to say something,
+    and the axes that it was given."""
+    if code.endswith("gap") and call.name.rpartition(".")[2] == "mean":
+        return (
+            re.search(r"\d", "".join(a.text for a in call.given)) is not None
+        )  # without axes it is one number elsewhere
+    if mistake.at is None:
+        return True
+    start, word = mistake.at.span.start, mistake.at.text
+    is_lost = call.start < start and word not in code
+    is_translated = any(a.name and a.start <= start < a.end and f"{a.name}=" in code for a in call.given)
     return is_translated or not (is_lost and mistake.code in UNKNOWN and call.name in REGISTRY)

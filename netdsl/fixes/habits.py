@@ -7,6 +7,9 @@ batch, `name!` follows as a layer of its own. A line that is indented continues 
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 from msgspec import Struct
 
 _KERAS = "-data_format -input_shape -name -kernel_initializer -bias_initializer -kernel_regularizer"
@@ -21,23 +24,24 @@ class Habit(Struct, frozen=True):
 
 
 _TABLE = """
-Conv2d Conv1d Conv3d conv2d conv1d Conv conv | conv | -in_channels out_channels kernel_size stride padding dilation
-    groups bias padding_mode -device -dtype features>out_channels strides>stride use_bias>bias
+Conv2d Conv1d Conv3d conv2d conv1d Conv conv LazyConv2d Conv2dSame StdConv2d | conv | -in_channels out_channels
+    kernel_size stride padding dilation groups bias padding_mode -device -dtype features>out_channels strides>stride
+    use_bias>bias
     kernel_dilation>dilation feature_group_count>groups channels>out_channels out>out_channels kernel>kernel_size
     -rngs -key activation! act!
 Conv2D Conv1D Conv3D Convolution2D | conv | filters>out_channels kernel_size strides>stride padding
     -data_format dilation_rate>dilation groups activation! use_bias>bias KERAS
-DepthwiseConv2D | dwconv | kernel_size strides>stride padding activation! use_bias>bias KERAS
-ConvTranspose2d ConvTranspose1d conv_transpose2d conv_transpose deconv upconv | upconv | -in_channels
+DepthwiseConv2D DepthwiseConv DWConv | dwconv | kernel_size strides>stride padding activation! use_bias>bias KERAS
+ConvTranspose2d ConvTranspose1d conv_transpose2d conv_transpose ConvTranspose deconv upconv | upconv | -in_channels
     out_channels kernel_size stride padding output_padding groups bias dilation features>out_channels
     strides>stride use_bias>bias
-Conv2DTranspose | upconv | filters>out_channels kernel_size strides>stride padding activation! KERAS
+Conv2DTranspose Deconvolution2D | upconv | filters>out_channels kernel_size strides>stride padding activation! KERAS
 Linear linear LazyLinear | linear | -in_features out_features bias -device -dtype -rngs -key
     num_classes>out_features classes>out_features out>out_features features>out_features out_dim>out_features
     hidden_size>out_features output_dim>out_features hidden_dim>out_features activation! act!
-Dense dense fc FC fully_connected | linear | units>out_features activation! use_bias>bias features>out_features
-    num_classes>out_features KERAS
-BatchNorm2d BatchNorm1d BatchNorm3d SyncBatchNorm batch_norm bn | bn | -num_features eps momentum affine
+Dense dense fc FC fully_connected InnerProduct | linear | units>out_features activation! use_bias>bias
+    features>out_features num_classes>out_features KERAS
+BatchNorm2d BatchNorm1d BatchNorm3d SyncBatchNorm SyncBN batch_norm bn | bn | -num_features eps momentum affine
     -track_running_stats
 BatchNormalization BatchNorm batchnorm | bn | -axis -momentum epsilon>eps -center -scale -use_running_average
     -axis_name -use_bias -use_scale
@@ -68,9 +72,9 @@ AveragePooling2D AveragePooling1D | avgpool | pool_size>kernel_size strides>stri
 AdaptiveAvgPool2d AdaptiveAvgPool1d adaptive_avg_pool2d | adaptive_avgpool | output_size
 AdaptiveMaxPool2d adaptive_max_pool2d | adaptive_maxpool | output_size
 GlobalAveragePooling2D GlobalAveragePooling1D GlobalAvgPool2d SelectAdaptivePool2d global_avg_pool
-    global_average_pool global_average_pooling global_pool GAP | gap |
+    global_average_pool global_average_pooling global_pool GAP mean_pool | gap |
     -output_size -pool_type -flatten -keepdims
-GlobalMaxPooling2D GlobalMaxPool2D | gmp | -keepdims
+GlobalMaxPooling2D GlobalMaxPool2D GlobalMaxPooling1D | gmp | -keepdims
 Dropout dropout Dropout1d SpatialDropout1D | dropout | p -inplace -training -seed rate>p prob>p
     -deterministic -rngs
 Dropout2d SpatialDropout2D dropout2d | dropout2d | p -inplace rate>p
@@ -98,13 +102,13 @@ Hardsigmoid hardsigmoid | hardsigmoid | -inplace
 Sigmoid sigmoid | sigmoid |
 Tanh tanh | tanh |
 Softplus softplus | softplus | beta threshold
-Identity Identity2d | identity |
+Identity Identity2d Noop | identity |
 Upsample upsample interpolate UpsamplingBilinear2d UpsamplingNearest2d | upsample | size scale_factor mode
     align_corners -recompute_scale_factor antialias
 UpSampling2D | upsample | size>scale_factor scale>scale_factor factor>scale_factor -data_format interpolation>mode
 Resize | upsample | size
-PixelShuffle pixel_shuffle | pixel_shuffle | upscale_factor
-PixelUnshuffle pixel_unshuffle | pixel_unshuffle | downscale_factor
+PixelShuffle pixel_shuffle depth_to_space | pixel_shuffle | upscale_factor block_size>upscale_factor
+PixelUnshuffle pixel_unshuffle space_to_depth | pixel_unshuffle | downscale_factor block_size>downscale_factor
 Unfold unfold | unfold | kernel_size dilation padding stride
 Fold fold | fold | output_size kernel_size dilation padding stride
 grid_sample | grid_sample | grid mode padding_mode align_corners
@@ -114,13 +118,16 @@ ChannelShuffle channel_shuffle | channel_shuffle | groups
 pad ZeroPad2d ReflectionPad2d | pad | padding mode value pad>padding
 ZeroPadding2D | pad | padding
 LayerScale layer_scale | scale | -dim init init_values>init
-PatchEmbed | patchify | -img_size patch_size>kernel_size -in_chans embed_dim>out_channels
+PatchEmbed PatchEmbedding | patchify | -img_size patch_size>kernel_size -in_chans embed_dim>out_channels
 mean reduce_mean avg average | reduce_mean | @dim>axis keepdim>keepdims axis keepdims
 sum reduce_sum | reduce_sum | @dim>axis keepdim>keepdims axis keepdims
+std reduce_std | reduce_std | @dim>axis keepdim>keepdims axis keepdims
+var reduce_var | reduce_var | @dim>axis keepdim>keepdims axis keepdims
 amax max reduce_max | reduce_max | @dim>axis keepdim>keepdims axis keepdims
 amin min reduce_min | reduce_min | @dim>axis keepdim>keepdims axis keepdims
 norm | reduce_l2 | -p @dim>axis keepdim>keepdims
 normalize | l2_normalize | -p @dim>axis eps
+UnitNormalization | l2_normalize | -axis
 unsqueeze expand_dims | unsqueeze | @dim>axis axis
 squeeze | squeeze | @dim>axis axis
 chunk | chunk | chunks @dim>axis
@@ -160,6 +167,28 @@ def _parsed() -> dict[str, Habit]:
 HABITS = _parsed()
 """Every layer and function of elsewhere by its own name."""
 
+
+def loose(name: str) -> str:
+    """A name without what is spelt in several ways: capitals and `_`."""
+    return name.lower().replace("_", "")
+
+
+@cache
+def _loosely() -> dict[str, Habit]:
+    return {loose(name): habit for name, habit in reversed(HABITS.items())}
+
+
+@cache
+def _without_rank() -> dict[str, Habit]:
+    """Layers by their names without the number of spatial axes, which are inferred here."""
+    return {re.sub(r"[123]d$", "", name): habit for name, habit in reversed(_loosely().items())}
+
+
+def habit_of(name: str) -> Habit | None:
+    """A layer or function of elsewhere by its name, however it is spelt."""
+    return HABITS.get(name) or _loosely().get(loose(name)) or _without_rank().get(loose(name))
+
+
 NEEDLESS_ARGUMENTS = (
     "from_logits", "verbose", "last_epoch", "name", "reduction_axis", "inplace", "batch_first", "device", "dtype",
     "training", "seed", "rngs", "key", "foreach", "fused", "download", "root", "num_workers", "pin_memory",
@@ -185,9 +214,20 @@ EXACT = {
     "sgn": "sign", "negative": "neg", "positive": "identity", "trunc": "sign * (absolute -> floor)",
     "frac": "it - sign * (absolute -> floor)", "deg2rad": "it * 0.017453292519943295",
     "rad2deg": "it * 57.29577951308232", "float": "cast(float32)", "long": "cast(int64)", "clone": "identity",
-    "contiguous": "identity",
+    "contiguous": "identity", "h_swish": "hardswish", "hard_swish": "hardswish", "h_sigmoid": "hardsigmoid",
+    "hard_sigmoid": "hardsigmoid", "hard_tanh": "hardtanh", "relu2": "relu -> square", "squared_relu": "relu -> square",
+    "GeM": "clamp(min=1e-6) -> pow(3) -> gap -> pow(1 / 3)", "invert": "logical_not", "bitwise_not": "logical_not",
+    "zeros_like": "it * 0", "ones_like": "it * 0 + 1",
 }  # fmt: skip
 """Layers of elsewhere that are said whole, with arguments or by several layers."""
+
+_LOOSE = {loose(name): code for name, code in reversed(EXACT.items())}
+
+
+def exact(name: str) -> str | None:
+    """The code for a layer of elsewhere, said whole, however it is spelt: `h_swish`, `HSwish`."""
+    return EXACT.get(name) or _LOOSE.get(loose(name))
+
 
 NAMESPACES = frozenset((
     "nn", "torch", "torch.nn", "F", "nn.functional", "torch.nn.functional", "functional", "np", "jnp", "jax.nn",
@@ -230,104 +270,6 @@ SPELT = {
 }  # fmt: skip
 """Functions of several tensors that are written out here, in their order."""
 
-_ENCODER = (
-    "it is written out: `residual { layernorm -> attention(8) }` and "
-    "`residual { layernorm -> linear(4 * dim) -> gelu -> linear(dim) }`"
-)
-_PHASES = "phases follow each other: `schedule = warmup(5 epochs) -> cosine`"
-_MLP = "it is written out: `linear(4 * dim) -> gelu -> linear(dim)`"
-_SQUEEZE = "it is written out: `it * (gap -> linear(c // 16) -> relu -> linear(c) -> sigmoid)`"
-_CONV_NORM = "it is written out: `conv(64, 3, bias=false) -> bn -> relu`"
-
-_NONE = "there is no such function here"
-_COMPARED = "`greater(0)`, `less(0)` and `equal(0)` give masks, and `less(0) -> logical_not` where it is at least 0"
-_MASKS = "`where(condition=a, a=b, b=a)` is `a and b` of two masks, `where(condition=a, a=a, b=b)` is `a or b`"
-
-_LAST = (
-    "the last place of a sequence is `take(-1, axis=0)`; a recurrent layer also gives its last state: `y, h = gru(64)`"
-)
-
-WORDS = {
-    "stack": "tensors are stacked along a new axis as `stack(a, b)`; axes are counted without the batch",
-    "randn": "`param((4, 8))` is a learned tensor, `constant(...)` a fixed one; `x -> noise` is noise while training",
-    "rand": "nothing is random in a net: `param((4, 8))` is a learned tensor, `dropout(0.5)` drops values",
-    "view": "a tensor is reshaped as `x -> reshape((...))`, without the batch; `flatten` makes it a vector",
-    "transpose": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
-    "swapaxes": "axes are exchanged as `x -> permute((1, 0))`, counted without the batch",
-    "spectral_norm": "it is an option of a layer: `conv(64, 3, spectral_norm=true)`",
-    "weight_norm": "it is an option of a layer: `conv(64, 3, weight_norm=true)`",
-    "arange": "numbers that depend on nothing are `arange(n)` or `linspace(a, b, n)`, of a length that is known",
-    "einsum": 'it is written `einsum("l d, d e -> l e", a, b)`: the batch is no axis, and axes are words',
-    "rearrange": 'it is written `x -> rearrange("c h w -> (h w) c")`: the batch is no axis',
-    "repeat_interleave": "a tensor is repeated by `expand` or `upsample`",
-    "tile": "a tensor is repeated along new axes by `expand((...))`",
-    "flip": "positions are reversed as `x -> flip(axis=0)`; the augmentation is `hflip`",
-    "topk": "the largest values and their places are `scores, places = x -> topk(5)`",
-    "triu": "a causal mask is `attention(heads, causal=true)` or `sdpa(q, k, v, causal=true)`",
-    "tril": "a causal mask is `attention(heads, causal=true)` or `sdpa(q, k, v, causal=true)`",
-    "zeros": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=0)`",
-    "ones": "a fixed tensor is `constant(...)` of numbers, a learned one `param((4, 8), init=1)`",
-    "output": "the last value of a net is its output; `output name = ...` declares one",
-    "Sequential": "layers follow each other with `->`, or on lines of their own",
-    "Activation": "an activation is a layer of its own: `-> relu`",
-    "Lambda": "a pipeline in parentheses is a function of `it`",
-    "Parameter": "a learned tensor is `param((4, 8))`",
-    "size": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
-    "shape": "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block",
-    "positional_encoding": "learnt positions are added to the tokens, `it + param((64, 128))`; the tables of "
-    "Vaswani et al. are computed from `arange`",
-    "warmup_cosine_decay_schedule": _PHASES, "get_cosine_schedule_with_warmup": _PHASES,
-    "get_linear_schedule_with_warmup": _PHASES, "LinearWarmupCosineAnnealingLR": _PHASES, "SequentialLR": _PHASES,
-    "OneCycleLR": "it is called `onecycle(rise=0.3)`; its peak is the `lr` of the optimizer",
-    "where": "it is written `where(condition=x -> greater(0), a=x, b=0.1 * x)`",
-    "DepthwiseConv2D": "it is called `dwconv`; several filters for each channel are `conv(2 * c, 3, groups=c)`",
-    "Save": "a value is named by `as`: `conv(64, 3) as skip`; `concat(it, skip)` takes it up again",
-    "Load": "a value is named by `as`: `conv(64, 3) as skip`; `concat(it, skip)` takes it up again",
-    "print": "nothing is printed: `netdsl summary` shows shapes, and `expect` holds a net to them",
-    "Input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
-    "InputLayer": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
-    "input": "an input is declared, without the batch and channels first: `input image [3, 32, 32]`",
-    "ToTensor": "leave it out: images are read as numbers from 0 to 1",
-    "assert": "what a body demands of sizes and arguments is written `require c % 8 == 0`",
-    "logspace": "values are listed, `[1e-4, 1e-3]`; a range of a search is `log(1e-4, 1e-1)`",
-    "Mlp": _MLP, "SqueezeExcite": _SQUEEZE, "SEModule": _SQUEEZE, "SELayer": _SQUEEZE, "SqueezeExcitation": _SQUEEZE,
-    "SEBlock": _SQUEEZE,
-    "TransformerEncoderLayer": _ENCODER, "TransformerEncoder": _ENCODER, "transformer_block": _ENCODER,
-    "transformer": _ENCODER, "TransformerEncoderBlock": _ENCODER, "transformer_layer": _ENCODER,
-    "FeedForward": _MLP, "ffn": _MLP,
-    "Repeat": "a tensor is repeated by `expand` or `upsample`; layers, by `repeat 3 { conv(64, 3) -> relu }`",
-    "DropBlock2d": "there is no DropBlock: `dropout2d(0.1)` drops whole channels, `dropout(0.1)` single numbers",
-    "DropBlock": "there is no DropBlock: `dropout2d(0.1)` drops whole channels, `dropout(0.1)` single numbers",
-    "ConvNormAct": _CONV_NORM, "ConvBNAct": _CONV_NORM, "ConvBnAct": _CONV_NORM, "ConvBNReLU": _CONV_NORM,
-    "Conv2dNormActivation": _CONV_NORM, "ConvModule": _CONV_NORM,
-    "create_model": "a net of the zoo is imported, `from resnet import ResNet18`, and used as a part, `ResNet18`",
-    "Model": "a net is declared as `net Name { ... }`, and its input in it: `input image [3, 32, 32]`",
-    "from_pretrained": 'weights by name are a field of the recipe: `init = pretrained("timm/resnet50.a1_in1k")`',
-    "normalize": "images are normalised as the field `standardize` says; a vector, as `l2_normalize` does",
-    "Normalize": "images are normalised as the field `standardize` says",
-    "last": _LAST, "last_step": _LAST, "last_state": _LAST, "take_last": _LAST,
-    **dict.fromkeys(("ge", "le", "ne", "greater_equal", "less_equal", "not_equal"), _COMPARED),
-    **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"), _MASKS),
-    **dict.fromkeys((
-        "asin", "acos", "atan", "asinh", "acosh", "atanh", "arcsin", "arccos", "arctan", "atan2", "sinc", "erfinv",
-        "digamma", "lgamma", "isnan", "isinf", "isfinite", "nan_to_num", "prod", "cumprod", "median", "fmod", "xlogy",
-        "heaviside", "copysign", "bitwise_not", "double", "half",
-    ), _NONE),
-    "logsumexp": "it is written out: `exp -> reduce_sum(axis=1) -> log`, of numbers below 88",
-    "argmin": "the place of the least is that of the largest of `neg`: `neg -> argmax`",
-    "detach": "a gradient flows through every value of a net: nothing stops it here",
-    "forward": "a body is a list of statements: `x -> layer`",
-}  # fmt: skip
-"""What to say where no edit can be verified to fix."""
-
-_LOOSE = {name.lower().replace("_", ""): words for name, words in reversed(WORDS.items())}
-
-
-def words_for(name: str) -> str | None:
-    """The words for a name of elsewhere, however it is spelt: `TransformerBlock`, `transformer_block`."""
-    return WORDS.get(name) or _LOOSE.get(name.lower().replace("_", ""))
-
-
 COMPONENTS = {
     "StepLR": "step", "MultiStepLR": "multistep", "step": "multistep", "multistep": "step",
     "CosineAnnealingLR": "cosine", "CosineAnnealingWarmRestarts": "restarts", "CosineDecay": "cosine",
@@ -345,6 +287,6 @@ COMPONENTS = {
     "MeanSquaredError": "mse", "MeanAbsoluteError": "l1", "cosine_decay_schedule": "cosine",
     "GlorotUniform": "xavier", "HeNormal": "kaiming", "RandomAffine": "affine", "clip_by_global_norm": "norm",
     "clip_grad_norm_": "norm", "CIFAR10": "cifar10", "CIFAR100": "cifar100", "MNIST": "mnist",
-    "FashionMNIST": "fashion_mnist",
+    "FashionMNIST": "fashion_mnist", "Normalize": "fixed", "normalize": "fixed",
 }  # fmt: skip
 """Components of recipes by their names elsewhere; others are tried in small letters."""

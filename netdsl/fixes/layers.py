@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from netdsl.fixes.calls import Argument, calls
-from netdsl.fixes.habits import EXACT, HABITS, Habit
+from netdsl.fixes.habits import HABITS, Habit, exact, habit_of, loose
 from netdsl.fixes.tensors import shaped
 from netdsl.fixes.written import batchless, call, is_plain, shown, value, word
 from netdsl.ops import REGISTRY
@@ -50,7 +50,7 @@ def layers(name: str, given: list[Argument], function: bool = False) -> Iterator
     if not function:
         yield from _pooled(name, given)
     yield from shaped(name, given)
-    habit = HABITS.get(name) or _loosely().get(_loose(name)) or _without_rank().get(_loose(name))
+    habit = habit_of(name)
     if habit is not None:
         yield from _habitual(name, habit, given)
     elif name in REGISTRY and function:
@@ -62,11 +62,11 @@ def _whole(name: str, given: list[Argument]) -> Iterator[str]:
     if name in ("Activation", "activation") and len(given) == 1:
         own = HABITS.get(word(given[0].text))
         yield own.op if own is not None else word(given[0].text)
-    if name in EXACT and not given:
-        yield EXACT[name]
+    if not given and (code := exact(name)) is not None:
+        yield code
     if name in WRAPPERS and given and not given[0].name:
         yield from _wrapped(WRAPPERS[name], given[0].text)
-    yield from _several(_loose(name), given)
+    yield from _several(loose(name), given)
 
 
 def _several(name: str, given: list[Argument]) -> Iterator[str]:
@@ -120,21 +120,6 @@ def _separable(given: list[Argument]) -> Iterator[str]:
 def _is_global(given: list[Argument]) -> bool:
     axes = {re.sub(r"\s", "", a.text.strip("[]()")) for a in given}
     return not given or bool(axes & {"2,3", "-2,-1", "-1,-2", "1,2"})
-
-
-@cache
-def _loosely() -> dict[str, Habit]:
-    return {_loose(name): habit for name, habit in reversed(HABITS.items())}
-
-
-@cache
-def _without_rank() -> dict[str, Habit]:
-    """Layers by their names without the number of spatial axes, which are inferred here."""
-    return {re.sub(r"[123]d$", "", name): habit for name, habit in reversed(_loosely().items())}
-
-
-def _loose(name: str) -> str:
-    return name.lower().replace("_", "")
 
 
 @cache

@@ -9,21 +9,20 @@ from msgspec.structs import fields
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Hint, did_you_mean
 from netdsl.fixes.calls import Call, closed, near
-from netdsl.fixes.habits import EXACT, HABITS, WORDS, is_needless, words_for
+from netdsl.fixes.habits import HABITS, exact, habit_of, is_needless
 from netdsl.fixes.proof import UNKNOWN
 from netdsl.fixes.quoted import Change
+from netdsl.fixes.words import OF_RECIPES, WORDS, words_for
 from netdsl.fixes.written import as_typed
 from netdsl.fixes.written import call as written
 from netdsl.loader import beside, read_import, zoo
 from netdsl.ops import REGISTRY
 from netdsl.source import Source
 
-FOREIGN = EXACT.keys() | WORDS.keys()
-"""Names of elsewhere, whatever they are given."""
-
 OURS = (".input", ".output")
 """How calls end that are none: the words of a spec behind the name of a net."""
 
+_GUESS = re.compile(r"did you mean `(\w+)`")
 _NET = re.compile(r"^net\s+(\w+)", re.MULTILINE)
 
 
@@ -32,10 +31,12 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
     if mistake.code == "unknown-module" and mistake.at is not None:
         meant = _spec(mistake.at.text, (*beside(source.name), *zoo()))
         return [Hint(meant), *kept] if meant else kept
+    if _guesses_own(source.text, mistake) or _is_import(source.text, mistake):
+        return kept
     for call in near_calls(source.text, mistake):
         if (mistake.hint or "").startswith("it is called"):
             break
-        words = _words(mistake, call)
+        words = _words(mistake, call) or _named_elsewhere(mistake, call)
         if words is not None:
             return [Hint(words)]
     imported = _of_zoo(source, mistake)
@@ -60,7 +61,34 @@ def _words(mistake: Diagnostic, call: Call) -> str | None:
         return WORDS.get(name)
     if mistake.code not in UNKNOWN:
         return None
-    return (words_for(name) if _begins(mistake, call) else None) or _of_argument(mistake, call)
+    is_said = _begins(mistake, call) and (mistake.code != "unknown-word" or name in OF_RECIPES)
+    return (words_for(name) if is_said else None) or _of_argument(mistake, call)
+
+
+def _is_import(text: str, mistake: Diagnostic) -> bool:
+    """Whether a mistake is in the names of an import, of which there are those of the other file."""
+    at = mistake.at.span.start if mistake.at is not None else 0
+    return text.startswith("from", text.rfind("\n", 0, at) + 1)
+
+
+def _guesses_own(text: str, mistake: Diagnostic) -> bool:
+    """Whether a hint guesses that a name which the file itself declares is meant."""
+    guess = _GUESS.match(mistake.hint or "")
+    return (
+        guess is not None
+        and re.search(rf"^\s*(?:net|block|share)?\s*{guess[1]}\b\s*[=({{:]", text, re.MULTILINE) is not None
+    )
+
+
+def _named_elsewhere(mistake: Diagnostic, call: Call) -> str | None:
+    """The name that a layer of elsewhere has here, as a hint."""
+    name = _name(call)
+    if mistake.code != "unknown-name" or not _begins(mistake, call):
+        return None
+    habit, code = habit_of(name), exact(name)
+    if code is not None:
+        return f"it is written `{code}`"
+    return f"it is called `{habit.op}` here" if habit is not None and name not in REGISTRY else None
 
 
 def _of_argument(mistake: Diagnostic, call: Call) -> str | None:
@@ -99,10 +127,12 @@ def _loose(name: str) -> str:
 
 def is_foreign(text: str, mistake: Diagnostic) -> bool:
     """Whether a call of elsewhere stands at a mistake."""
-    return any(
-        "." in c.name or c.name in FOREIGN or (c.name in HABITS and c.name not in REGISTRY) or _is_told_so(c)
-        for c in near_calls(text, mistake)
-    )
+    return any("." in c.name or _is_known_elsewhere(c.name) or _is_told_so(c) for c in near_calls(text, mistake))
+
+
+def _is_known_elsewhere(name: str) -> bool:
+    """Whether a name is one of elsewhere, whatever it is given."""
+    return bool(exact(name) or words_for(name) or (name in HABITS and name not in REGISTRY))
 
 
 def _is_told_so(call: Call) -> bool:

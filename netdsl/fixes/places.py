@@ -112,13 +112,20 @@ def named(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
 def shared(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
     """A layer that is made under a name and then called, as a member of a module is: its weights are shared."""
     assert mistake.at is not None
-    call = next(calls(text, mistake.at.span.start, mistake.at.span.end), None)
-    if mistake.code != "not-callable" or call is None or len(call.given) != 1:
+    start, end = mistake.at.span.start, mistake.at.span.end
+    if mistake.code != "not-callable":
         return
+    around = [c for c in calls(text, *_line(text, mistake)) if c.start <= start and end <= c.end and len(c.given) == 1]
+    if not around:
+        return
+    call = around[-1]
+    code = among(text, call.start, call.end, f"{call.given[0].text} -> {call.name}")
+    yield [(call.start, call.end, code)]
+    rows = f"{call.name} -> gather(index={call.given[0].text})"
+    yield [(call.start, call.end, among(text, call.start, call.end, rows))]
     made = re.compile(rf"^[^\S\n]*(?={call.name}[^\S\n]*=(?!=))", re.MULTILINE)
     found = list(made.finditer(text, 0, call.start))
     if found:
-        code = among(text, call.start, call.end, f"{call.given[0].text} -> {call.name}")
         yield [(found[-1].end(), found[-1].end(), "share "), (call.start, call.end, code)]
 
 

@@ -211,13 +211,19 @@ def _own_call(call: Call, name: str) -> Iterator[str]:
 def _function(name: str, given: list[Argument]) -> Iterator[str]:
     """A layer applied to its first argument, as functions of elsewhere are: `F.relu(x)` is `x -> relu`."""
     flow = whole(given[0].text.removeprefix("self."))
-    yield from (f"{flow} -> {w}" for w in layers(name, given[1:], function=True))
+    yield from (f"{flow} -> {w}" for w in layers(name, given[1:], function=True) if _takes_flow(w))
+
+
+def _takes_flow(code: str) -> bool:
+    """Whether a layer takes what flows in: `concat` takes its operands alone."""
+    op = REGISTRY.get(re.split(r"\W", code)[0])
+    return op is None or op.takes_it
 
 
 def chained(items: Iterable[str]) -> str:
     """Components of elsewhere one after another, without those that happen by themselves here."""
-    ways = [whole(item) for item in items]
-    return " -> ".join(way for way in ways if way.partition("(")[0].rpartition(".")[2] not in AUTOMATIC)
+    told = [item for item in items if item.partition("(")[0].rpartition(".")[2] not in AUTOMATIC]
+    return " -> ".join(map(whole, told))
 
 
 @cache

@@ -11,10 +11,12 @@ from netdsl.fixes.operators import among
 from netdsl.fixes.outputs import outputs
 from netdsl.fixes.quoted import Change
 from netdsl.fixes.typed import LINES, OTHERS
+from netdsl.syntax.slips import LINK, misspelt_link
 
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in OTHERS)
 _SLICE = re.compile(r"\b([A-Za-z_]\w*)\[([^\]]*)\]")
+_ENDS = re.compile(r"(\w*):(\w+)")
 _NET_OF = re.compile(r"\s+(?:net|model)(?:\s*[=:]\s*|\s+)([A-Za-z_]\w*)\s*")
 _HEAD_OF = re.compile(r"^((?:experiment|recipe)\s+\w+)(?:\s+for\s+(\w+))?[^{}\n]*\{", re.MULTILINE)
 _HEADS = re.compile(r"^\s*(?:net|block|class|def|while|recipe|if|else|for|repeat|residual)\b")
@@ -33,8 +35,16 @@ def slips(text: str, start: int, end: int) -> Iterator[list[Change]]:
     yield from outputs(text, first, last)
     yield from braces(text, first, last)
     yield from _patterns(text, start, _COMPILED)
+    yield from _misspelt_link(text, start, first)
     yield from brackets(text, start, end, first, last)
     yield from left_out(text, first, last)
+
+
+def _misspelt_link(text: str, start: int, first: int) -> Iterator[list[Change]]:
+    """`resdual { ... }`."""
+    word = LINK.search(text, first, start) if text[start : start + 1] == "{" else None
+    if word is not None and misspelt_link(text[first:start]):
+        yield [(word.start(1), word.end(1), "residual")]
 
 
 def _net_in_body(text: str, first: int, last: int) -> Iterator[list[Change]]:
@@ -112,9 +122,12 @@ def _parts(items: list[str]) -> str:
 
 def _part(item: str, axis: str) -> str | None:
     """The layer that takes a slice or an item of an axis, "" for the whole axis; None where it is neither."""
-    begin, colon, stop = item.partition(":")
-    if colon and stop.isdigit() and (begin or "0").isdigit():
-        return f"narrow({begin or 0}, {int(stop) - int(begin or 0)}{axis})"
     if item in (":", "..."):
         return ""
+    said = _ENDS.fullmatch(item)
+    if said is not None:
+        begin, stop = said[1] or "0", said[2]
+        are_numbers = begin.isdigit() and stop.isdigit()
+        length = str(int(stop) - int(begin)) if are_numbers else stop if begin == "0" else f"{stop} - {begin}"
+        return f"narrow({begin}, {length}{axis})"
     return f"take({item}{axis})" if item.removeprefix("-").isdigit() else None

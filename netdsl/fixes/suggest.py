@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
-from netdsl.fixes.doubt import has_two_readings, is_doubtful, is_sure, keeps
+from netdsl.fixes.doubt import drops_a_part, has_two_readings, is_doubtful, is_sure, keeps
+from netdsl.fixes.moved import moved
 from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, shortened, with_words
 from netdsl.fixes.operators import among
 from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared, unpacked
@@ -48,6 +49,7 @@ _SIZES = re.compile(r"\[\d+, (\d+), (\d+)\]")
 Candidate = tuple[str, list[Change], bool]
 """The words of the hint that a change does ("" for none), the change, and whether the meaning is not in doubt."""
 
+_CHANNELS_LAST = re.compile(r"(input \w+ )\[([A-Za-z_]\w*, *[A-Za-z_]\w*), *([134])\]")
 _BATCHED = re.compile(r"(input \w+ )\[([A-Za-z_]\w*,\s*)(\d.*)\]")
 _MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
 _FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
@@ -75,6 +77,9 @@ SAID_LINES = 3
 
 GUESSES = ("did you mean", "an argument is declared by")
 """How hints begin that only guess: where a fix says something else, they are wrong."""
+
+NAMED = "it is called `"
+"""How a hint begins that says less than a fix."""
 
 UNSAFE = frozenset(("randn", "rand", "zeros", "ones", "Parameter", "split", "Concatenate", "concatenate"))
 
@@ -145,7 +150,7 @@ def suggested(
         if limit.is_spent:
             break
         if edits and mends(source, found, mistake, edits, limit.over(check)):
-            sure = safe and not is_doubtful(found, edits)
+            sure = safe and not is_doubtful(found, edits) and not drops_a_part(mistake, words, edits)
             return replace(mistake, hints=_offered(source, edits, words, sure, kept))
     return replace(mistake, hints=tuple(kept))
 
@@ -164,7 +169,10 @@ def _offered(source: Source, edits: tuple[Edit, ...], words: str, safe: bool, ke
     """The hints with the edits in the one that says them, or in a new one before them."""
     if any(h.message == words for h in kept):
         return tuple([replace(h, edits=edits, safe=safe) if h.message == words else h for h in kept])
-    return (Hint(words or _said(source, edits), edits, safe), *(h for h in kept if not h.message.startswith(GUESSES)))
+    guesses, said = (*GUESSES, NAMED) if safe else GUESSES, words or _said(source, edits)
+    again = (said, said.replace("write", "it is written", 1))
+    rest = [h for h in kept if h.message not in again and not h.message.startswith(guesses)]
+    return (Hint(said, edits, safe), *rest)
 
 
 def _said(source: Source, edits: tuple[Edit, ...]) -> str:
@@ -209,6 +217,7 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         habits = ()
     first, second = (habits, hints) if is_foreign(text, mistake) else (hints, habits)
     of_shapes = chain(
+        [(mistake.hint or "", moved(text, mistake), True)],
         _cropped(text, mistake),
         (("", changes, True) for changes in projected(text, mistake)),
         _without_batch(mistake),
@@ -263,8 +272,12 @@ def _cropped(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 
 
 def _without_batch(mistake: Diagnostic) -> Iterator[Candidate]:
-    """The input that a mistake comes from, without its first axis where that is a name."""
+    """The input that a mistake comes from, without its first axis where that is a name, or with the channels first."""
     for label in mistake.labels if mistake.code in ("symbolic-weight", "wrong-rank") else ():
+        last = _CHANNELS_LAST.fullmatch(label.at.text)
+        if last:
+            said = f"{last[1]}[{last[3]}, {last[2]}]"
+            yield f"channels come first: `{said}`", [(label.at.span.start, label.at.span.end, said)], True
         written = _BATCHED.fullmatch(label.at.text)
         if written:
             start = label.at.span.start
@@ -363,6 +376,7 @@ def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:
         items = [text[a:b].strip() for a, b in parts(text, start + 1, end - 1, ",")]
         if "it" not in items:  # values side by side are none after another
             yield chained(items)
+            yield " | ".join(items)
     if code != "unknown-name":
         yield from value_changes(text, start, end)
 

@@ -10,7 +10,7 @@ _TRAINING = "train|training|trainer|compile|fit|config|learn|run|setup|hyperpara
 """Words that a recipe begins with elsewhere."""
 
 LINES: tuple[tuple[str, str], ...] = (
-    (r"^(\s*)([A-Za-z_]\w*)[^\S\n]+\2(?=\s*->)", r"\1\2"),
+    (r"((?:^|(?<=[{(>]))\s*)([A-Za-z_]\w*)[^\S\n]+\2(?=\s*(?:->|\}|$))", r"\1\2"),
     (r"\b([A-Za-z_]\w*)[^\S\n]+\1(?=\s*(?:\(|[=!<>]=|=|:))", r"\1"),
     (r"^(\s*)//+\s*(.*)$", r"\1# \2"),
     (r"\s*//+(?=\s).*$", ""),
@@ -84,6 +84,16 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*expect\s+\w+)\s*\.\s*(?=\w)", r"\1: "),
     (r"^(\s*expect\b.*?\w)\.(?:shape|size\(\))(?!\w)", r"\1"),
     (r"^(\s*\w+\s*,\s*)[(\[]\s*(\w+\s*,\s*\w+)\s*[)\]](?=\s*=)", r"\1\2"),
+    (
+        r"(?<![\"'\w/.-])([\w./-]+\.(?:csv|tsv|npz|npy|txt|parquet|json|safetensors|onnx|pt|pth|tar|bin))(?![\"'\w])",
+        r'"\1"',
+    ),
+    (r"^(\s*output\b.*\S)\s+if\s+training\s*$", r"\1 when training"),
+    (r"^(\s*)(\S.*?)\s+if\s+((?:(?!\belse\b)[^{}])+?)\s*$", r"\1if \3 { \2 }"),
+    (r"\}\s*else\s*:?\s*\{?\s*pass\s*\}?\s*$", "}"),
+    (r"\|\s*([^|\s][^|]*?)\s*\|", r"(\1 -> absolute)"),
+    (r"^(recipe\s+\w+)\s*\(\s*(\w+)\s*\)(\s+for\s+\w+)?", r"\1\3 extends \2"),
+    (r"\b([A-Za-z_]\w*)\.(?:m?T|t\(\))(?!\w)", r"(\1 -> permute((1, 0)))"),
     (r"\b([A-Za-z_]\w*)\.(enumerate|len|range|sum|min|max)\(\)", r"\2(\1)"),
     (r"^(\s*\w+\s*=\s*)\{([^{}=:]*)\}\s*$", r"\1[\2]"),
     (r"^net\s+(\w+)\s+extends\s+(\w+)\s*\{\s*([^{}]*?)\s*\}\s*$", r"net \1 = \2(\3)"),

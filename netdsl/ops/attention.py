@@ -83,7 +83,9 @@ class MultiHead(Op, frozen=True):
 
     layout = "sequence"
     is_layer = True
-    hints = FOREIGN_MASKS
+    hints = FOREIGN_MASKS | dict.fromkeys(
+        ("attn_drop", "attn_dropout", "attention_dropout", "attn_pdrop", "dropout_p"), "it is called `dropout`"
+    )
     saves_beside = 4  # queries, keys, values, what they give
 
     def alone(self) -> bool:

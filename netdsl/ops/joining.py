@@ -33,7 +33,9 @@ class Concat(Op, frozen=True):
         first, at = inputs[0], axis_of(inputs[0], self.axis)
         for i, x in enumerate(inputs):
             if x.rank != first.rank or x.dtype != first.dtype:
-                raise OpError(f"`concat` needs values of one kind, found {first} and {x}", operand=i)
+                raise OpError(
+                    f"`concat` needs values of one kind, found {first} and {x}", operand=i, hint=_extra(first, x)
+                )
             for axis, (m, n) in enumerate(zip(first.shape, x.shape, strict=True)):
                 if axis != at and assume.equal(m, n) == IMPOSSIBLE:
                     message = f"`concat` along axis {at} needs the other sizes to agree, found {first} and {x}"
@@ -90,6 +92,14 @@ def _mend(first: TensorType, other: TensorType, m: Dim, n: Dim) -> str | None:
         return None
     size = str(least[0]) if len(set(least)) == 1 else f"({', '.join(map(str, least))})"
     return f"`crop({size})` would cut the larger one to the middle"
+
+
+def _extra(first: TensorType, other: TensorType) -> str | None:
+    """A hint for values of which one has an axis of size 1 more, as a batch is elsewhere."""
+    more, less = sorted((first, other), key=lambda x: -x.rank)
+    if more.rank == less.rank + 1 and more.shape[0] == 1:
+        return f"the batch is not written: {more} may be meant as {TensorType(more.shape[1:], more.dtype)}"
+    return None
 
 
 @register("stack")

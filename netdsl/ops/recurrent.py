@@ -71,9 +71,8 @@ class Recurrent(Op, frozen=True):
     optional_operands: ClassVar[tuple[str, ...]] = ("h0",)
     unpacked = "states"
     hints = dict.fromkeys(
-        ("initial_state", "hx", "initial_h", "hidden"),
-        "the states that it begins with are `h0=` (and `c0=` of an `lstm`)",
-    )
+        ("initial_state", "hx", "initial_h"), "the states that it begins with are `h0=` (and `c0=` of an `lstm`)"
+    ) | {"hidden": "it is called `hidden_size`; a state to begin with is `h0=`"}
     saves_beside = 6  # about its gates and states
 
     def alone(self) -> bool:

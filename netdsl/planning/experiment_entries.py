@@ -183,6 +183,7 @@ class _Reader(Shown):
             ends = tuple(self._number(argument.value) for argument in found.arguments)
             return Factor(path, of, (), (), self._checked(found, ends), at)
         values, places = self._values(node, of)
+        self._check_names(node, of)
         if not values:
             raise fault("empty-grid", f"`{path}` has no values: there is nothing to train", self._place(node.values))
         seen: set[str] = set()
@@ -209,6 +210,13 @@ class _Reader(Shown):
             return "net"
         message = f"`{path}` is neither an argument of `{net}` nor a field of a recipe"
         raise fault("unknown-path", message, at, _meant(path, free) or _near(first, free))
+
+    def _check_names(self, node: ast.Vary, of: str) -> None:
+        """Raises Fault for a value of an argument of the net that is a name of nothing."""
+        items = node.values.items if isinstance(node.values, ast.ListExpr | ast.TupleExpr) else ()
+        for item in items if of == "net" else ():
+            if isinstance(item, ast.Name):
+                self._value(item)
 
     def _values(self, node: ast.Vary, of: str) -> tuple[tuple[str, ...], tuple[Place, ...]]:
         """The values as text, and where they stand."""

@@ -37,10 +37,14 @@ class Shown(Reading):
         """The paths that vary, mistaken or not."""
         return [e.path.id for e in self.node.entries if isinstance(e, ast.Vary)]
 
+    def _is_misspelt(self, name: str) -> bool:
+        """Whether a path is written as it is meant, and misspelt where it varies."""
+        return did_you_mean(name, [p for p in self._written() if p not in self.factors]) is not None
+
     def _varied(self, name: ast.Name) -> Factor:
         factor = self.factors.get(name.id)
         if factor is None:
-            if name.id in self._written():
+            if name.id in self._written() or self._is_misspelt(name.id):
                 raise Silent  # the mistake is in what it varies over
             hint = did_you_mean(name.id, self._written()) or f"what varies: {', '.join(self._written()) or 'nothing'}"
             raise fault("unknown-path", f"`{name.id}` does not vary here", self._place(name), hint)
@@ -129,7 +133,7 @@ class Shown(Reading):
             self._measure(value)
 
     def _neither(self, value: ast.Name) -> NoReturn:
-        if value.id in self._written():
+        if value.id in self._written() or self._is_misspelt(value.id):
             raise Silent
         hint = (
             did_you_mean(value.id, (*self._written(), *known()))

@@ -130,9 +130,15 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
 
     A group, or an initialisation, may name roles that a net does not have: recipes are written for families.
     """
-    yield from _idle_selectors(recipe, parameters, places)
+    mistaken = list(_idle_selectors(recipe, parameters, places))
+    yield from mistaken
     for i, step in enumerate(recipe.unfreeze):
-        if parameters and i not in unfrozen(recipe, parameters).values() and not _unknown(step.layers, parameters):
+        if (
+            parameters
+            and not mistaken
+            and i not in unfrozen(recipe, parameters).values()
+            and not _unknown(step.layers, parameters)
+        ):
             message = f"nothing is still frozen that `after({step.time})` could unfreeze"
             yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
     if parameters and len(_stopped(recipe, parameters)) == len(parameters):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Mapping, Sequence
 
 OF_OPTIMIZER = "it is an argument of the optimizer: `optimizer = {}`"
@@ -15,7 +16,8 @@ GROUPS = "groups are written in the recipe: `group norm { weight_decay = 0 }`"
 BEST = "the best weights are kept beside the last; `final = best` reports them"
 NO_DECAY = "what is not decayed is a group of the recipe: `group ... { weight_decay = 0 }`"
 AUGMENTS = "it is a part of `augment`: `augment = hflip -> {}`"
-STANDARDIZED = "it is told by a field of its own: `standardize = fixed(mean=..., std=...)`"
+OWN_FIELD = "it is told by a field of its own: `{}`"
+STANDARDIZED = OWN_FIELD.format("standardize = fixed(mean=..., std=...)")
 OF_HEAD = "the net stands in the head: `recipe Name for Net { ... }`"
 INIT = 'it is written `init = weights("file")`'
 
@@ -103,21 +105,97 @@ ARGUMENTS = {
     "bptt": "length",
 }  # fmt: skip
 
-VALUES = {
-    "he": "kaiming", "he_normal": "kaiming", "kaiming_normal": "kaiming", "kaiming_uniform": "kaiming",
-    "glorot": "xavier", "xavier_uniform": "xavier", "xavier_normal": "xavier", "float16": "fp16", "half": "fp16",
-    "bfloat16": "bf16", "float32": "fp32", "ce": "cross_entropy", "binary_cross_entropy": "bce", "l2": "mse",
-    "mae": "l1", "smooth_l1": "huber", "accuracy": "top1", "acc": "top1", "miou": "mean_iou", "iou": "mean_iou",
-    "cosine_annealing": "cosine", "one_cycle": "onecycle", "reduce_on_plateau": "plateau", "sgdr": "restarts",
-    "poly": "polynomial", "agc": "adaptive", "rand_augment": "randaugment", "trivial_augment": "trivialaugment",
-    "focal_loss": "focal", "roc_auc": "auroc", "auc": "auroc", "ap": "average_precision", "map": "average_precision",
-    "f1_score": "f1", "macro_f1": "f1", "sensitivity": "recall", "iou_score": "mean_iou",
-    "sparse_categorical_crossentropy": "cross_entropy", "categorical_crossentropy": "cross_entropy",
-    "binary_crossentropy": "bce", "nll": "cross_entropy", "nll_loss": "cross_entropy",
-    "mixed": "bf16", "onecyclelr": "onecycle", "cosinus": "cosine",
-    "ones": "constant(1)", "zeros": "constant(0)", "zero": "constant(0)",
-    "lasso": "l1", "ridge": "l2", "random_crop": "crop", "horizontal_flip": "hflip", "flip": "hflip",
-}  # fmt: skip
+_VALUES = """
+kaiming: he he_normal kaiming_normal kaiming_uniform
+xavier: glorot xavier_uniform xavier_normal glorot_uniform glorot_normal
+fp16: float16 half
+bf16: bfloat16 mixed amp bf16_mixed
+fp32: float32 full
+cross_entropy: ce sparse_categorical_crossentropy categorical_crossentropy nll nll_loss softmax_cross_entropy
+    SoftTargetCrossEntropy CrossEntropyLoss crossentropy log_loss
+bce: binary_cross_entropy binary_crossentropy
+mse: l2 mean_squared_error MSELoss squared_error
+l1: mae lasso mean_absolute_error L1Loss absolute_error
+huber: smooth_l1 SmoothL1Loss
+top1: accuracy acc error
+mean_iou: miou iou iou_score
+cosine: cosine_annealing cosinus cosine_decay CosineAnnealingLR
+onecycle: one_cycle onecyclelr
+plateau: reduce_on_plateau ReduceLROnPlateau
+restarts: sgdr cosine_with_restarts CosineAnnealingWarmRestarts
+polynomial: poly
+dice_ce: dice dice_loss DiceLoss jaccard tversky lovasz
+adaptive: agc
+randaugment: rand_augment
+trivialaugment: trivial_augment
+focal: focal_loss FocalLoss
+auroc: roc_auc auc
+average_precision: ap map
+f1: f1_score macro_f1
+recall: sensitivity
+constant(1): ones
+constant(0): zeros zero
+l2: ridge
+crop: random_crop
+hflip: horizontal_flip flip random_flip HorizontalFlip RandomHorizontalFlip
+step: StepLR step_lr
+multistep: MultiStepLR piecewise piecewise_constant
+exponential: ExponentialLR exponential_decay
+restarts(10 epochs): cyclic CyclicLR
+warmup(5 epochs) -> cosine: warmup_cosine cosine_warmup linear_warmup_cosine cosine_with_warmup
+warmup(5 epochs) -> linear: linear_with_warmup
+warmup(5 epochs) -> constant: constant_with_warmup linear_warmup
+cross_entropy(label_smoothing=0.1): label_smoothing LabelSmoothingCrossEntropy
+nt_xent: info_nce contrastive SimCLR ntxent_loss
+rotate: random_rotation rotation RandomRotation
+vflip: VerticalFlip RandomVerticalFlip
+affine(scale=[0.8, 1.2]): zoom RandomZoom
+affine(translate=[0.1, 0.1], degrees=15): ShiftScaleRotate
+affine: random_affine
+color_jitter(0.2): brightness RandomBrightness
+color_jitter(contrast=0.2): contrast RandomContrast
+color_jitter: jitter
+crop(padding=4): pad
+grayscale: random_grayscale to_gray
+gaussian_noise: noise
+pixmix: AugMix
+trunc_normal: TruncatedNormal truncated_normal
+kaiming(nonlinearity=linear): lecun_normal lecun_uniform variance_scaling
+dirac: identity eye
+pytorch: default
+pretrained("timm/resnet50.a1_in1k"): imagenet
+norm(1.0): clip_grad_norm global_norm grad_norm norm_clip clip_by_global_norm
+value(1.0): clip_by_value clip_grad_value
+channel: zscore
+fixed: mean_std normalize
+fixed([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]): imagenet
+imagefolder("images"): imagenet torchvision folder directory svhn stl10 coco tinyimagenet DataLoader
+balanced: weighted WeightedRandomSampler oversample
+linear(0, 0.1): stochastic_depth DropPath
+early_stopping(10): patience EarlyStopping
+sgd(lr=0.1, momentum=0.9): momentum
+sgd(lr=0.1, momentum=0.9, nesterov=true): nesterov
+shards: webdataset
+hf: huggingface load_dataset datasets
+npz: numpy
+"""
+
+
+def _loose(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _parsed() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for line in _VALUES.strip().replace("\n    ", " ").splitlines():
+        own, names = line.rsplit(": ", 1)
+        for name in map(_loose, names.split()):
+            found[name] = (*found.get(name, ()), own)
+    return found
+
+
+VALUES = _parsed()
+"""What is said here for components and words of elsewhere, however these are spelt; of several, in different fields."""
 
 
 PLOTTED = {
@@ -151,6 +229,19 @@ def positioned(name: str, given: Sequence[tuple[str, str]], known: Container[str
         order = order[order.index(fitting[0]) + 1 :] if fitting[0] in order else order
         said.append(f"{fitting[0]}={text}" if said or own else text)
     return f"{name}({', '.join(said)})"
+
+
+def of_recipe(name: str, known: Container[str]) -> str | None:
+    """A hint for an argument of a component that is a field of the recipe, under this name or another one."""
+    other = FIELDS.get(name, "")
+    field = name if name in known else other.partition("it is called `")[2].partition("`")[0]
+    return OWN_FIELD.format(f"{field} = ...") if field in known else other or None
+
+
+def meant(name: str, known: Container[str]) -> str | None:
+    """A hint where a value is called otherwise here."""
+    own = next((o for o in VALUES.get(_loose(name), ()) if re.split(r"\W", o)[0] in known), None)
+    return None if own is None else f"it is called `{own}`" if own.isidentifier() else f"write `{own}`"
 
 
 def called(name: str, table: Mapping[str, str], known: Container[str]) -> str | None:

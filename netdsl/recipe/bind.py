@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
 from netdsl.recipe import hints
-from netdsl.recipe.aliases import ARGUMENTS, STANDARDIZED, VALUES, called, positioned
+from netdsl.recipe.aliases import ARGUMENTS, STANDARDIZED, called, meant, of_recipe, positioned
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.recipe.registry import registered, registered_fields
@@ -152,7 +152,7 @@ class Binder:
                 raise self._unknown(name, written.part(function), path, known)
             case ast.Name(id=name) if name in known:
                 return self._build(known[name], (), written, path)
-            case ast.Name(id=name) if bare is None:
+            case ast.Name(id=name) if bare is None or meant(name, known):
                 raise self._unknown(name, written, path, known)
         if bare is None:
             return self._refuse_number(kind, written, path)
@@ -167,9 +167,9 @@ class Binder:
             hint = f"for example `{first}({text})`"
         value = written.value
         if isinstance(value, ast.String):
-            hint = _quoted(value.value, kind.components) or hint
-        elif path in PIPELINES and isinstance(value, ast.Binary):
-            hint = _joined(path, [written.origin.place(term).text for term in (value.first, *value.rest)])
+            hint = hints.quoted(value.value, kind.components, text) or hint
+        elif isinstance(value, ast.Binary | ast.ListExpr):
+            hint = _of_several(path, value, written.origin) or hint
         elif {"linear", "constant"} <= kind.components.keys() and path not in PIPELINES:
             ends = "over the run" if path == "dropout" else "first to last"
             hint = f"say how it is spread: `linear(0, {text})`, {ends}, or `constant({text})`"
@@ -261,8 +261,8 @@ class Binder:
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         own = did_you_mean(name, [k for k in known if k.startswith(f"{name}_")])
-        meant = called(name, VALUES, known) or own or _elsewhere(name) or did_you_mean(name, known)
-        hint = meant or f"it can be {_listed(known)}"
+        hint = meant(name, known) or own or _elsewhere(name) or did_you_mean(name, known)
+        hint = hint or f"it can be {_listed(known)}"
         return fault("unknown-word", f"`{path}` cannot be `{name}`", written.place, hint)
 
 
@@ -283,7 +283,7 @@ def _once_each(mistakes: list[Diagnostic]) -> list[Diagnostic]:
     """Without those that give one argument under a second name: `beta1` and `beta2` are `betas`."""
     kept: list[Diagnostic] = []
     for mistake in mistakes:
-        is_alias = (mistake.hint or "").startswith("it is called")
+        is_alias = (mistake.hint or "").startswith("it is called") or mistake.hint == STANDARDIZED
         if not (is_alias and any(m.hint == mistake.hint for m in kept)):
             kept.append(mistake)
     return kept
@@ -358,12 +358,31 @@ def _named(
     return name
 
 
+@cache
+def _fields() -> frozenset[str]:
+    """The fields of a recipe."""
+    from netdsl.recipe.schema import Recipe
+
+    return frozenset(arguments(Recipe))
+
+
 def _unknown_argument(cls: type[Component], name: str, known: list[str], place: Place) -> Fault:
     is_data = cls in registered("data").values()
     of_pixels = STANDARDIZED if is_data and name in ("mean", "std") else None
-    hint = of_pixels or called(name, ARGUMENTS, known) or did_you_mean(name, known)
+    hint = of_pixels or called(name, ARGUMENTS, known) or of_recipe(name, _fields()) or did_you_mean(name, known)
     hint = hint or f"it takes {_listed(known) or 'none'}"
     return fault("unknown-argument", f"`{component_name(cls)}` has no argument `{name}`", place, hint)
+
+
+def _of_several(path: str, value: ast.Binary | ast.ListExpr, origin: Origin) -> str | None:
+    """A hint for a sum, or a list, of components."""
+    is_sum = isinstance(value, ast.Binary)
+    if is_sum and path == "loss":
+        return "a recipe has one loss; `dice_ce(dice=1, ce=1)` is the sum of two, `outputs` weighs those of outputs"
+    if path not in (PIPELINES if is_sum else ("mix",)):
+        return None
+    terms = (value.first, *value.rest) if isinstance(value, ast.Binary) else value.items
+    return hints.joined(path, [origin.place(term).text for term in terms])
 
 
 PIPELINES = ("schedule", "augment", "mix", "init", "penalty", "unfreeze")
@@ -374,17 +393,3 @@ def _elsewhere(name: str) -> str | None:
     """A hint for a component of another field."""
     field = next((f for f in registered_fields() if name in registered(f)), None)
     return f"it belongs to another field: `{field} = {name}(...)`" if field is not None else None
-
-
-def _quoted(name: str, known: Mapping[str, Any]) -> str | None:
-    """A hint for the name of a component in quotes."""
-    if name in known:
-        return f"write `{name}`, without quotes"
-    return called(name.lower(), VALUES, known) or did_you_mean(name, known)
-
-
-def _joined(path: str, terms: list[str]) -> str:
-    """A hint with the components of a sum as they are joined: one after another, or one of them for each batch."""
-    if path == "mix":
-        return f"one of them is drawn for each batch: `{' | '.join(terms)}`"
-    return f"they follow each other: `{' -> '.join(terms)}`"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Container
 from typing import Any
 
 import msgspec
 
 from netdsl.diagnostics.diagnostic import did_you_mean
-from netdsl.recipe.aliases import VALUES, called
+from netdsl.recipe.aliases import meant
 from netdsl.recipe.annotations import Kind
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
@@ -41,7 +42,7 @@ def _other(kind: Kind, value: Any) -> str | None:
         return f"write `{number}`, without quotes"
     if isinstance(value, tuple) and len(value) == 1 and takes(kind, value[0]):
         return f"write `{value[0]}`, without brackets"
-    word = called(value, VALUES, kind.choices) or did_you_mean(value, kind.choices) if isinstance(value, str) else None
+    word = meant(value, kind.choices) or did_you_mean(value, kind.choices) if isinstance(value, str) else None
     return word or _wanted(kind)
 
 
@@ -108,3 +109,28 @@ def _end(limits: dict[str, float], value: float) -> str | None:
     if value <= limits.get("gt", value - 1):
         return f"any number above {limits['gt']:g}, however small"
     return None
+
+
+def quoted(name: str, known: Collection[str], text: str) -> str | None:
+    """A hint for the name of a component in quotes, or that of what one reads."""
+    if name in known:
+        return f"write `{name}`, without quotes"
+    return meant(name, known) or did_you_mean(name, known) or _of_file(name, known, text)
+
+
+_FILES = {"weights": (".safetensors", ".pt", ".pth", ".bin"), "npz": (".npz",), "text": (".txt",)}
+"""What reads a file, by the endings of its name."""
+
+
+def _of_file(name: str, known: Container[str], text: str) -> str | None:
+    """A hint for the name of a file, or of a folder, in the place of what reads it."""
+    readers = [reader for reader, ends in _FILES.items() if name.endswith(ends) and reader in known]
+    readers += ["imagefolder"] * ("imagefolder" in known and "." not in name.rpartition("/")[2])
+    return f"write `{readers[0]}({text})`" if readers else None
+
+
+def joined(path: str, terms: list[str]) -> str:
+    """A hint with the components of a sum as they are joined: one after another, or one of them for each batch."""
+    if path == "mix":
+        return f"one of them is drawn for each batch: `{' | '.join(terms)}`"
+    return f"they follow each other: `{' -> '.join(terms)}`"

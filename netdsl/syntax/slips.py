@@ -28,7 +28,11 @@ _ENTRIES = ("group", "freeze", "vary", "measure", "compare", "plot")
 _OURS = ("for", "in", "if", "else", "and", "or", "not", "True", "False", "None", "from", "import", "as")
 _UNITS = ("epochs", "steps")
 
+_UNITS_ELSEWHERE = dict.fromkeys(
+    ("iter", "iters", "iteration", "iterations", "its", "it", "batches", "updates"), "did you mean `steps`?"
+)
 _VALUE = r"[\w\"'(\[{]"
+_ENDINGS = "csv|tsv|npz|npy|txt|parquet|json|safetensors|onnx|pt|pth|tar|bin|png|jpg"
 _IMPORTED = "names are imported at the top of the file: `from resnet import Bottleneck`"
 NO_LAYER = "a layer is missing after `->`"
 BRACES = "a body is written in braces: `{ ... }`"
@@ -46,6 +50,8 @@ _PARTS = "a part of a tensor is `x -> narrow(0, 2)`, one position `x -> take(-1,
 _HEAD = r"^\s*(?:block|net)\s+\w+\s*(?:\([^\[\]]*\))?\s*$"
 _ARGUMENT = r"^\s*(?:block|net)\s+\w+\s*\((?:[^()]*,)?\s*$"
 _ALONE = r"[A-Za-z_]\w*[^\S\n]*(?:#|\n|$)"
+
+_CALLED_LINK = r"(?i)\bres\w*\s*\([^()]*\)\s*$"
 
 LONG = 600
 """Characters of a statement that are looked at: its beginning and its end."""
@@ -66,7 +72,18 @@ _SLIPS = (
     Slip("a layer is missing between two arrows", r"->", r"->\s*$"),
     Slip("the arrow is `->`", r"followed\b|(?:and\s+)?then\b", r"^(?!\s*(?:if|else)\b)[\s\S]*[\w)]\s+$"),
     Slip("the arrow is `->`", r"by\b", r"\bfollowed\s+$"),
-    Slip("a residual link is written `residual { ... }`", r"\{", r"(?i)\bres\w*\s*\([^()]*\)\s*$"),
+    Slip("a recipe extends another one: `recipe Fast for Net extends Base { ... }`", r"\(", r"^\s*recipe\s+\w+\s*$"),
+    Slip("a matrix is transposed as `x -> permute((1, 0))`: the batch is no axis", r"\.(?:m?T|t\(\))(?!\w)"),
+    Slip("a text is written in quotes", rf"\.(?:{_ENDINGS})\b"),
+    Slip("an output of training alone is written `output aux = ... when training`", r"\n|$", r"\bif\s+training\s*$"),
+    Slip(
+        "a condition stands before its body: `if wide { conv(64, 1) }`",
+        r"\n|$",
+        r"\bif\b(?!.*\belse\b)[^\n]*$",
+        "_ELSE",
+    ),
+    Slip("the size of a number is `a - b -> absolute`", r"\|", r"[=(,]\s*$"),
+    Slip("a residual link is written `residual { ... }`", r"\{", _CALLED_LINK),
     Slip("a residual link under a condition is `residual(when = stride == 1) { ... }`", r"if\b", r"\bresidual\s*\("),
     Slip("what varies stands before `=`: `vary width = [8, 16]`", r"=(?!=)", r"^\s*vary\s*="),
     Slip("a share is written `0.1`, a time `5 epochs` or `500 steps`", r"[,)]", r"[(=,]\s*[\d.]+\s*%$"),
@@ -178,6 +195,7 @@ _COMPILED = tuple((slip, re.compile(slip.at), re.compile(slip.before)) for slip 
 _COMMENTS = re.compile(r"\A(?:[^\S\n]*(?:#[^\n]*)?\n)+")
 """The lines of comments above a statement."""
 _WORD = re.compile(r"[^\W\d]\w*")
+LINK = re.compile(r"([A-Za-z_]\w*)\s*(?:\((?:[^()]|\([^()]*\))*\))?\s*$")
 _STATED = re.compile(r"^\s*\w+\s+$")
 
 
@@ -202,7 +220,9 @@ def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str |
     python = _of_python(word[0], before) if word else None
     if python:
         return "", python
-    meant = _misspelt(before, word[0], expected) if word else None
+    meant = (
+        _misspelt(before, word[0], expected) if word else misspelt_link(before) if text[at : at + 1] == "{" else None
+    )
     if meant:
         return "", meant
     for found, here, earlier in _COMPILED:
@@ -211,11 +231,17 @@ def slip(text: str, start: int, at: int, expected: Set[str]) -> tuple[str, str |
     return "", None
 
 
+def misspelt_link(before: str) -> str | None:
+    """`residual` where a word like it stands before braces."""
+    last = None if re.search(_CALLED_LINK, before) else LINK.search(before)
+    return did_you_mean(last[1], ("residual",)) if last and last[1] != "residual" else None
+
+
 def _misspelt(before: str, word: str, expected: Set[str]) -> str | None:
     """The word that was meant by a misspelt one: the unit after a number, or the keyword that a statement begins
     with."""
     if "UNIT" in expected and before.endswith(" "):
-        return did_you_mean(word, _UNITS)
+        return _UNITS_ELSEWHERE.get(word.lower()) or did_you_mean(word, _UNITS)
     first = before.strip()
     known = _DECLARATIONS if "top" in expected else _ENTRIES if "field" in expected else _STATEMENTS
     if not first.isidentifier() or first in _NEEDLESS + _DECLARATIONS + _ENTRIES + _STATEMENTS:

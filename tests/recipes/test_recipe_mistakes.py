@@ -47,7 +47,7 @@ recipe R for Small {
         ("precision = float16", "float16", "it is called `fp16`"),
         ("metrics = accuracy", "accuracy", "it is called `top1`"),
         ("metrics = [top1, acc]", "acc", "it is called `top1`"),
-        ("loss = crossentropy", "crossentropy", "did you mean `cross_entropy`?"),
+        ("loss = crossentropy", "crossentropy", "it is called `cross_entropy`"),
         ("loss = cross_entropy(smoothing=0.1)", "smoothing=0.1", "`label_smoothing`"),
         ("epoch = 3", "epoch", "did you mean `epochs`?"),
         ("nonsense = 3", "nonsense", "`netdsl recipe --fields`"),
