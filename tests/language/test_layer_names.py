@@ -76,9 +76,9 @@ BODIES = {
     "list summed": "if on { sum([conv(4, 1), bn]) -> concat(*[conv(2, 3), conv(2, 1)]) }\n conv(4, 3) -> bn",
     "in a list": "sum([conv(4, 3), conv(4, 1) if on else it])\n conv(4, 3)",
     "in a sum": "conv(4, 3) + (conv(4, 1) if on else it)\n conv(4, 3)",
-    "in the sum of a shortcut": "residual(shortcut=(conv(4, 1) if on else it) + conv(4, 1)) { bn } + conv(4, 5)",
+    "in the sum of a shortcut": "residual(shortcut=(conv(4, 1) if on else it) + conv(4, 3)) { bn } + conv(4, 5)",
     "in the shortcut of a shortcut": (
-        "residual(shortcut=residual(shortcut=(bn if on else it) -> bn) { bn } -> bn) { bn } -> bn"
+        "residual(shortcut=residual(shortcut=(conv(4, 1) if on else it) + conv(4, 3)) { bn }) { bn } + conv(4, 5)"
     ),
     "list by name": "both = [conv(4, 1), conv(4, 3)]\n (sum(both) if on else it) -> conv(4, 3)",
     "items of a list": "both = [[bn, conv(4, 1)]]\n if on { both[0][1] -> both[0][0] }\n bn -> conv(4, 3)",
