@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netdsl.analysis import count
-from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic, fault
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Fault, Hint, diagnostic, fault
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.nets import other_net
@@ -50,7 +50,10 @@ def _check(
     for condition in node.conditions:
         with elaborator.recording():
             _check_names(condition, env)
-            if not elaborator.evaluator.truth(condition, env):
+            value = elaborator.evaluator.evaluate(condition, env)
+            if not isinstance(value, bool):
+                raise _no_condition(condition, value, env)
+            if not value:
                 elaborator.report(_broken(condition, name, env, elaborator))
 
 
@@ -95,6 +98,16 @@ MEANING = {
     "params": "counts the parameters",
     "output": "is the shape of the first output",
 }
+
+
+def _no_condition(condition: ast.Expr, value: Any, env: Env) -> Fault:
+    """The mistake of an expectation that holds whatever the net is: `params`, without what it should be."""
+    at = env.place(condition)
+    hint = None
+    if isinstance(condition, ast.Name) and condition.id in env.locals:
+        edit = Edit(at, f"{condition.id} == {_written(value)}")
+        hint = Hint(f"if the net is as intended: `{edit.text}`", (edit,), safe=False)
+    return fault("broken-expectation", f"`{at.text}` expects nothing: it is no comparison", at, hint)
 
 
 def _broken(condition: ast.Expr, net: str, env: Env, elaborator: Elaborator) -> Diagnostic:

@@ -210,7 +210,7 @@ def _digits(size: Dim) -> int:
     while inner := _divisions(atom.numerator):
         atom = inner[0]
     assert isinstance(atom.denominator, int)
-    return atom.denominator // gcd(atom.denominator, _linear(atom.numerator)[0])
+    return atom.denominator
 
 
 def _linear(size: Dim) -> tuple[int, int]:
@@ -220,7 +220,8 @@ def _linear(size: Dim) -> tuple[int, int]:
 
 
 def _one_division(size: Size) -> Classes | None:
-    """The zeros of `a*n + b + c*((p*n + q)//d)`, which repeats: where `p*n + q` leaves one residue modulo d."""
+    """The zeros of `a*n + b + c*((p*n + q)//d)`, which repeats: where `p*n + q` leaves one residue modulo d.
+    p and d have no divisor in common: floor divisions are kept reduced."""
     floors = _divisions(size)
     if len(floors) != 1 or _divisions(floors[0].numerator):
         return None
@@ -230,11 +231,9 @@ def _one_division(size: Size) -> Classes | None:
     c = next(k for m, k in size.terms if m and m[0] is floors[0])
     b = sum(k for m, k in size.terms if not m)
     residue, left = divmod(b * d + c * q, c)
-    common = gcd(p, d)
-    if left or not 0 <= residue < d or (residue - q) % common:
+    if left or not 0 <= residue < d:
         return NOTHING
-    modulus = d // common
-    return Classes(modulus, frozenset(((residue - q) // common * pow(p // common, -1, modulus) % modulus,)))
+    return Classes(d, frozenset(((residue - q) * pow(p, -1, d) % d,)))
 
 
 def least_modulus(modulus: int, residues: frozenset[int]) -> Classes:

@@ -76,6 +76,16 @@ def test_promises_speak_of_named_sizes() -> None:
     assert [d.code for d in wrong] == ["broken-expectation", "undecided"]
 
 
+@pytest.mark.parametrize("condition", ["macs", "3", "0", "output", "params == 15 and macs", "not 3, params"])
+def test_a_promise_of_nothing_is_no_promise(condition: str) -> None:
+    found = spec(f"net N {{\n  input x [4]\n  linear(3)\n}}\nexpect N: params == 15, {condition}\n").diagnostics
+    assert "broken-expectation" in {d.code for d in found}
+    fixed = [h.edits[0].text for d in found for h in d.hints if h.edits]
+    assert fixed == {"macs": ["macs == 12"], "output": ["output == [3]"], "not 3, params": ["params == 15"]}.get(
+        condition, []
+    )
+
+
 FACTS: list[tuple[Dim, int]] = [
     (floordiv(H + 4, 8) - 2 * floordiv(H + 4, 16) + 8, 0),
     (3 * floordiv(H, 3) - H, 0),

@@ -19,6 +19,8 @@ from netdsl.sizes.solve import (
     Range,
     Solutions,
     Values,
+    _divisions,
+    _linear,
     common_count,
     direction,
     intersection,
@@ -176,3 +178,16 @@ def test_solutions_are_values() -> None:
         (Line(Fraction(1), Fraction(0), Fraction(2)), Line(Fraction(1), Fraction(0), Fraction(2))),
     ]:
         assert len({made, other}) == 1
+
+
+def test_floor_divisions_are_kept_reduced() -> None:
+    """What a name is counted by and what is divided by have no divisor in common: `(4*H + 3)//6` is `(2*H + 1)//3`."""
+    factors, constants, divisors = range(-7, 13), (-5, 0, 3), (2, 3, 4, 6, 8, 9, 12)
+    waiting = [(a * H + b) // d for a in factors for b in constants for d in divisors]
+    waiting += [(2 * size + 3 * H + 1) // d for size in waiting for d in (4, 6)]
+    while waiting:
+        size = waiting.pop()
+        for floor in _divisions(size):
+            waiting.append(floor.numerator)
+            if not _divisions(floor.numerator):
+                assert gcd(_linear(floor.numerator)[0], floor.denominator) == 1
