@@ -101,7 +101,6 @@ COMPLEX: dict[str, int] = {
     "syntax/mistakes:_region": 15,
     "syntax/placement:_between": 14,
     "syntax/placement:_place": 13,
-    "training/checkpoints/format:restore_optimizers": 14,
     "training/data/fit:fit": 13,
     "training/kernels/cpu_convolutions:uses_channels_last": 13,
     "training/readers/mixing:read_mixing": 13,

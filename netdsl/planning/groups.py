@@ -17,21 +17,23 @@ ROLES = ("conv", "linear", "norm", "bias", "scale", "embedding", "position", "ga
 
 
 class Parameter(Struct, frozen=True):
-    """A parameter as grouping sees it: its path, role and shape, and its layer for layer-wise decay."""
+    """A parameter as grouping sees it: its path, role and shape, and whether it is the weight of the last layer."""
 
     path: str
     role: str
     shape: tuple[int, ...]
+    head: bool = False
 
 
 class ParameterGroup(Struct, frozen=True):
     """Parameters with equal settings. `lr_scale` multiplies the scheduled lr; `settings` are the optimizer's other
-    numbers."""
+    numbers; `method`: the optimizer that trains them in place of the recipe's."""
 
     paths: tuple[str, ...]
     lr_scale: float
     settings: dict[str, Any]
     layer: int | None = None
+    method: str = ""
 
 
 def selects(selector: str, parameter: Parameter) -> bool:
@@ -120,9 +122,10 @@ def group(
             lr_scale *= recipe.layer_decay.rate ** (last - layer)
         if parameter.path in later:
             lr_scale *= recipe.unfreeze[later[parameter.path]].lr
-        signature = (lr_scale, layer, tuple(sorted(settings.items())))
+        method = recipe.optimizer.method(parameter.role, len(parameter.shape), parameter.head)
+        signature = (lr_scale, layer, tuple(sorted(settings.items())), method)
         found.setdefault(signature, []).append(parameter.path)
-    return tuple(ParameterGroup(tuple(v), k[0], dict(k[2]), k[1]) for k, v in found.items())
+    return tuple(ParameterGroup(tuple(v), k[0], dict(k[2]), k[1], k[3]) for k, v in found.items())
 
 
 def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:

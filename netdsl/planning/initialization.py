@@ -37,9 +37,10 @@ class NetParameters(Struct, frozen=True, eq=False):
     @classmethod
     def of(cls, program: Program) -> NetParameters:
         """The net of a program. Without a layer that computes the output, the head is the last linear layer."""
-        found = tuple(Parameter(p.path, p.role, p.shape) for p in count.parameters(program.main))
+        found = count.parameters(program.main)
         linears = [p.path for p in found if p.role == "linear"]
-        return cls(found, branches(program), head(program) or (linears[-1] if linears else None))
+        last = head(program) or (linears[-1] if linears else None)
+        return cls(tuple(Parameter(p.path, p.role, p.shape, p.path == last) for p in found), branches(program), last)
 
     def drawn(self, only: Sequence[str], roles: Sequence[str]) -> list[Parameter]:
         """The parameters of the roles, or those that the selectors mean (a label does not mean the norms below it)."""

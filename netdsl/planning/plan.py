@@ -15,6 +15,7 @@ from netdsl.analysis.stages import layer_numbers
 from netdsl.ir.flatten import flatten
 from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
+from netdsl.planning.initialization import NetParameters
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.rates import depth_rates, time_rate
 from netdsl.planning.schedule import Schedule, peak_lr
@@ -108,7 +109,7 @@ def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
 
 def _groups(net: PlannedNet, recipe: Recipe) -> dict[str, Any]:
     """The parameter groups with their roles and numbers of parameters, and what is frozen."""
-    found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
+    found = NetParameters.of(net.checked).parameters
     decay = recipe.layer_decay
     layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
     groups = group(recipe, found, layers)

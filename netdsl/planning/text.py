@@ -97,6 +97,7 @@ def _groups(made: Plan, members: bool) -> Iterator[str]:
 
 def _settings(g: ParameterGroup) -> str:
     layer = f"layer {g.layer}, " if g.layer is not None else ""
+    layer += f"by {g.method}: " if g.method else ""
     scale = "lr" if g.lr_scale == 1 else f"lr x {g.lr_scale:.4g}"
     numbers = ((k, f"{v:.4g}" if isinstance(v, float) else str(v)) for k, v in g.settings.items())
     own = "".join(f", {k} {v}" for k, v in numbers)

@@ -42,6 +42,10 @@ class Optimizer(Component, frozen=True, kw_only=True):
         """Whether the momentum buffer holds lr * gradient."""
         return False
 
+    def method(self, role: str, axes: int, head: bool) -> str:
+        """The optimizer that trains a parameter in its place; empty where it does so itself."""
+        return ""
+
 
 @component("optimizer")
 class Sgd(Optimizer, frozen=True, tag="sgd", kw_only=True):
@@ -91,7 +95,7 @@ class AdamW(Adaptive, frozen=True, tag="adamw", kw_only=True):
     """Adam with decoupled weight decay, as torch.optim.AdamW.
 
     `decay`: `lr` decays by lr(t) * weight_decay as PyTorch does; `schedule` by the schedule's multiplier alone, as the
-    paper writes it; `normalized` like `schedule`, with weight_decay * sqrt(batch / (samples * epochs)).
+    paper writes it; `normalized` like `schedule`, with weight_decay / sqrt(steps), steps those of the run.
     """
 
     source: ClassVar[str] = "Loshchilov & Hutter 2019"
@@ -159,7 +163,8 @@ class Adagrad(Optimizer, frozen=True, tag="adagrad", kw_only=True):
 
 @component("optimizer")
 class Muon(Optimizer, frozen=True, tag="muon", kw_only=True):
-    """Muon for the matrices of hidden layers, as torch.optim.Muon; everything else is trained by AdamW at `adamw_lr`.
+    """Muon for the matrices of hidden layers, as torch.optim.Muon; everything else is trained by AdamW at `adamw_lr`:
+    the last layer, tables, norms, scales, biases.
 
     A convolution's weight is taken as a matrix of (out, in * kernel).
     """
@@ -175,6 +180,9 @@ class Muon(Optimizer, frozen=True, tag="muon", kw_only=True):
     adjust: Annotated[Literal["original", "match_rms_adamw"], Meta(description="how lr follows a matrix's shape")] = (
         "original"
     )
+
+    def method(self, role: str, axes: int, head: bool) -> str:
+        return "" if role in ("conv", "linear", "recurrent") and axes > 1 and not head else "adamw"
 
 
 @component("optimizer")

@@ -9,6 +9,8 @@ from torch import nn
 from netdsl.planning.groups import Parameter, frozen, unfrozen
 from netdsl.recipe.schema import Recipe
 
+Norm = nn.modules.batchnorm._BatchNorm
+
 
 class Freezing:
     """The frozen parameters as a function of the step, without state to restore.
@@ -19,6 +21,7 @@ class Freezing:
 
     def __init__(self, module: nn.Module, recipe: Recipe, parameters: Sequence[Parameter], per_epoch: int) -> None:
         self.module = module
+        parameters = [*parameters, *_bare_norms(module)]
         self.never = frozen(recipe, parameters)
         found = unfrozen(recipe, parameters)
         self.begins = {path: recipe.unfreeze[i].time.steps(per_epoch) for path, i in found.items()}
@@ -37,7 +40,7 @@ class Freezing:
                 p.requires_grad_(name not in still)
         self.still = still
         for name, layer in self.module.named_modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            if isinstance(layer, Norm):
                 layer.train(f"{name}.weight" not in self.still)
 
     def drop(self) -> None:
@@ -45,3 +48,9 @@ class Freezing:
         for name, p in self.module.named_parameters() if self.begins and self.together else ():
             if name in self.still:
                 p.grad = None
+
+
+def _bare_norms(module: nn.Module) -> list[Parameter]:
+    """What the gains of batch norms without any would be: such a norm is frozen as one that has them, by its path."""
+    norms = ((n, m) for n, m in module.named_modules() if isinstance(m, Norm) and m.weight is None)
+    return [Parameter(f"{n}.weight", "norm", (m.num_features,)) for n, m in norms]

@@ -369,7 +369,7 @@ class Trainer:
             return
         self._sync_buffers()
         tensors = files.prefixed("model", self.module.state_dict())
-        tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.updater.optimizers))
+        tensors |= files.prefixed("optimizer", files.optimizer_tensors(self.module, self.updater.optimizers))
         tensors |= files.prefixed("average", self.averages.tensors())
         tensors |= files.prefixed("carried", self.carried.tensors() if self.carried is not None else {})
         about = {"lr": self.updater.held, "scaler": self.scaler.state_dict(), "metric": self.metric}
@@ -387,7 +387,7 @@ class Trainer:
             return False
         tensors, about, self.state = found
         files.load_state(self.module, files.part("model", tensors))
-        files.restore_optimizers(self.updater.optimizers, files.part("optimizer", tensors))
+        files.restore_optimizers(self.module, self.updater.optimizers, files.part("optimizer", tensors))
         self.averages.load(files.part("average", tensors))
         if self.carried is not None:
             self.carried.load(files.part("carried", tensors), self.device)

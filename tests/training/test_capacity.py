@@ -235,7 +235,6 @@ def test_a_batch_norm_without_a_batch_is_found_before_the_run(fields: str, words
     [
         "epochs = 1\nbatch = 7\ndrop_last = true",
         "steps = 3\nbatch = 7",  # it ends before the epoch's last update
-        "epochs = 1\nbatch = 9\nmicro_batch = 4",  # 3 + 3 + 3, not 4 + 4 + 1
         "epochs = 1\nbatch = 7\ndrop_last = true\nfreeze norm",
     ],
 )
@@ -243,6 +242,15 @@ def test_batches_that_are_fine_are_left_alone(fields: str) -> None:
     loop = loop_of(fields, module=flat_net())
     assert check_batches(loop) == []
     loop.run()
+
+
+def test_parts_that_batch_norms_see_are_said() -> None:
+    fields = "epochs = 1\nbatch = 9\nmicro_batch = 4"  # 3 + 3 + 3, not 4 + 4 + 1
+    loop = loop_of(fields, module=flat_net())
+    assert ["from parts of 3 samples" in note for note in check_batches(loop)] == [True]
+    loop.run()
+    assert check_batches(loop_of(f"{fields}\nfreeze norm", module=flat_net())) == []
+    assert check_batches(loop_of(fields, module=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))) == []
 
 
 @pytest.mark.parametrize("batch", range(1, 13))

@@ -23,6 +23,7 @@ from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
 from netdsl.training.diagnose import Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.errors import CheckpointError
 from netdsl.training.evaluate import Evaluator
 from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.ema import Average, effective_decay
@@ -99,6 +100,31 @@ def test_a_resumed_run_is_bit_identical_in_another_layout(tmp_path: Path, optimi
     resumed.restore()
     resumed.run()
     assert_same(state(whole), state(resumed))
+
+
+@pytest.mark.parametrize("change", ["optimizer = adamw(lr=5e-3)\n", "layer_decay = layer_decay(0.5)\n"])
+def test_a_resumed_run_whose_groups_are_others_keeps_the_state_of_each_weight(tmp_path: Path, change: str) -> None:
+    fields = "steps = 6\nbatch = 16\ngroup norm {\n lr = 5e-3\n}\n"
+    before = loop_of(f"{fields}optimizer = adamw(lr=1e-2)\n", tmp_path)
+    before.run()
+    change += "" if "optimizer" in change else "optimizer = adamw(lr=1e-2)\n"
+    layers = {n: int(n[0]) for n, _ in before.module.named_parameters()} if "layer" in change else None
+    after = loop_of(fields + change, tmp_path, layers=layers)
+    assert len(after.groups) != len(before.groups)
+    assert after.restore()
+    kept = files.optimizer_tensors(after.module, after.updater.optimizers)
+    for key, tensor in files.optimizer_tensors(before.module, before.updater.optimizers).items():
+        assert torch.equal(kept[key], tensor), key
+
+
+def test_the_state_of_other_weights_is_refused(tmp_path: Path) -> None:
+    loop = loop_of("steps = 2\noptimizer = adam(lr=1e-2)")
+    loop.run()
+    tensors = files.optimizer_tensors(loop.module, loop.updater.optimizers)
+    by_place = {f"0.{place}.{key.rpartition('/')[2]}": t for place, (key, t) in enumerate(reversed(tensors.items()))}
+    for wrong in ({"0.bias/exp_avg": torch.ones(3)}, {"7.weight/exp_avg": torch.ones(3)}, by_place):
+        with pytest.raises(CheckpointError, match="of no parameter"):
+            files.restore_optimizers(loop.module, loop.updater.optimizers, wrong)
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +248,18 @@ def test_evaluating_the_average_leaves_the_weights_alone(tmp_path: Path) -> None
     loop.save()
     tensors, _ = files.load_tensors(tmp_path / "checkpoint.safetensors")
     assert files.part("model", tensors).keys() == files.part("average", tensors).keys()
+
+
+@pytest.mark.parametrize(("start", "total", "first"), [(0.55, 100, 55), (0.07, 100, 7), (0, 4, 0), (1, 8, 8)])
+def test_swa_begins_at_the_step_it_says(start: float, total: int, first: int) -> None:
+    found = Averages(small_net(), recipe(f"swa = swa({start})"), total, 1)
+    assert found.start == first
+    assert found.doubts(total) == []
+
+
+def test_an_average_of_nothing_is_said() -> None:
+    assert "none ends after its start" in Averages(small_net(), recipe("swa = swa(0)"), 3, 4).doubts(3)[0]
+    assert "none ends after its start" in Averages(small_net(), recipe("swa = swa(0.9)"), 5, 4).doubts(5)[0]
 
 
 def test_swa_is_the_plain_mean() -> None:

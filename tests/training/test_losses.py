@@ -159,6 +159,16 @@ def test_dice_by_its_formula() -> None:
     torch.testing.assert_close(got, expected)
 
 
+def test_dice_of_an_image_without_truth_is_nothing() -> None:
+    output = torch.randn(2, 3, 4, 4, requires_grad=True)
+    mask = torch.stack([torch.full((4, 4), -1), torch.arange(16).view(4, 4) % 3])
+    terms = loss_of(recipe("loss = dice_ce(smooth=0)\ndata = clutter").loss)
+    terms(output, mask).mean().backward()
+    assert torch.equal(terms(output, mask).loss[:, 0], torch.zeros(2))
+    assert torch.equal(output.grad[0], torch.zeros(3, 4, 4))
+    torch.testing.assert_close(terms(output, mask).loss[:, 1], terms(output[1:], mask[1:]).loss[:, 0])
+
+
 def test_several_outputs_with_weights() -> None:
     found = recipe("outputs = weights(aux1=0.3)")
     criterion = Criterion(found, ("aux1", "aux2", "logits"), ("logits",))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 from paths import SPECS
 from recipe_harness import recipe
 from roles import roles_of
@@ -35,10 +36,10 @@ def gradients(module: nn.Module, step: int) -> None:
         p.grad = torch.randn(p.shape, generator=generator)
 
 
-def trained(fields: str, steps: int = 5, lr: Any = None) -> nn.Module:
+def trained(fields: str, steps: int = 5, lr: Any = None, parameters: Any = None) -> nn.Module:
     """A small net after some steps of given gradients."""
     module, found = net(), recipe(fields)
-    updater = Updater(module, group(found, roles_of(module)), found, 100)
+    updater = Updater(module, group(found, parameters or roles_of(module)), found, 100)
     for step in range(steps):
         gradients(module, step)
         updater.set_lr(lr(step) if lr else found.optimizer.lr)
@@ -106,6 +107,21 @@ def test_muon_is_torchs_on_matrices_and_adamw_elsewhere() -> None:
     torch.testing.assert_close(got[3].weight, linear)
     torch.testing.assert_close(got[0].weight, conv.view_as(want[0].weight))
     torch.testing.assert_close(got[1].weight, want[1].weight)
+
+
+@pytest.mark.parametrize("role", ["embedding", "position", "scale", "head"])
+def test_muon_leaves_what_is_no_hidden_layer_to_adamw(role: str) -> None:
+    """As Jordan et al. and torch's documentation: tables, scales and the last layer, whatever their axes."""
+    roles = roles_of(net())
+    last = replace(roles[-2], head=True) if role == "head" else replace(roles[-2], role=role)
+    got = trained("optimizer = muon(lr=0.02, adamw_lr=0.003)", parameters=(*roles[:-2], last, roles[-1]))
+    want = net()
+    adamw = O.AdamW([want[3].weight], 0.003, weight_decay=0.1)
+    for step in range(5):
+        gradients(want, step)
+        adamw.step()
+    assert last.path == "3.weight"
+    torch.testing.assert_close(got[3].weight, want[3].weight)
 
 
 def by_formula(update: Any, steps: int = 5) -> nn.Module:
@@ -245,6 +261,24 @@ def test_decoupled_decay_of_the_paper() -> None:
     factor = 100**-0.5  # sqrt(batch / (samples * epochs)) = 1 / sqrt(steps)
     got = trained("optimizer = adamw(lr=0.01, weight_decay=0.025, decay=normalized)", lr=schedule)
     assert_equal(got, by_formula(update), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("own", ["group linear { lr = 5 * lr }", "layer_decay = layer_decay(0.2)"])
+def test_decay_by_the_schedule_alone_is_that_of_every_group(own: str) -> None:
+    """A group's lr is no part of the schedule: all weights of both nets lose the same share in a step."""
+
+    def decayed(fields: str) -> dict[str, Tensor]:
+        module, found = net(), recipe(f"optimizer = adamw(lr=0.01, weight_decay=0.5, decay=schedule)\n{fields}")
+        layers = {n: int(n[0]) for n, _ in module.named_parameters()} if found.layer_decay else None
+        updater = Updater(module, group(found, roles_of(module), layers), found, 100)
+        for p in module.parameters():
+            p.grad = torch.zeros_like(p)
+        updater.set_lr(0.002)
+        updater.step()
+        return dict(module.named_parameters())
+
+    for name, p in decayed(own).items():
+        torch.testing.assert_close(p, dict(net().named_parameters())[name] * (1 - 0.2 * 0.5))
 
 
 def test_lr_follows_the_batch_it_is_stated_for() -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -29,6 +30,19 @@ def net(outputs: nn.Module) -> nn.Module:
 
 
 HEAD = nn.Sequential(nn.Flatten(), nn.Linear(160, 3))
+
+
+def test_places_of_an_image_are_not_mirrored_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A net that reads a text off an image gives `[length, classes]`: its mean over views would mix places."""
+    spec = tmp_path / "reads.net"
+    spec.write_text(
+        "net Reads(classes=3) {\n  input image [1, 6, 6]\n  flatten -> linear(6) -> reshape([2, classes])\n}\n"
+        'recipe R for Reads {\n  data = npz("d.npz")\n  epochs = 1\n  tta = hflip\n}\n'
+    )
+    x, y = np.zeros((8, 1, 6, 6), np.uint8), np.arange(16).reshape(8, 2) % 3
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    assert main(["train", str(spec), "-o", str(tmp_path / "run")]) != 0
+    assert "`tta` mirrors images, and the targets of `d.npz` are classes of places" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tta", FLIPS)

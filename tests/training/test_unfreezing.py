@@ -146,3 +146,12 @@ def test_times_in_epochs_shrink_with_the_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert main(["train", f"{tmp_path}/n.net", "--set", "epochs=2", "-q", "--no-onnx", "-o", str(run)]) == 0
     assert '"amount":1' in (run / "recipe.json").read_text().replace(" ", "")
+
+
+def test_a_frozen_norm_without_weights_keeps_its_statistics() -> None:
+    layers = OrderedDict(zip(NAMES, small_net(), strict=True))
+    layers["norm"] = nn.BatchNorm2d(4, affine=False)
+    loop = loop_of("steps = 6\nbatch = 16\nfreeze norm\nunfreeze = after(4 steps)", None, nn.Sequential(layers))
+    still, moved = states(loop)[3], loop.module.state_dict()
+    assert torch.equal(still["norm.running_mean"], torch.zeros(4))
+    assert int(moved["norm.num_batches_tracked"]) == 2

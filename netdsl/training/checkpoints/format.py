@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,7 @@ import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from netdsl.diagnostics.regular import check_regular
 from netdsl.training.checkpoints.stream import CHECKSUM, is_damaged, write_tensors
@@ -99,37 +100,53 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError("damaged-checkpoint", f"cannot read {path}: {error}") from None
 
 
-def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """The optimizers' state by `number.parameter.name`; numbers become tensors."""
+def optimizer_tensors(module: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """The optimizers' state by `parameter/name`; numbers become tensors."""
     found: dict[str, Tensor] = {}
-    for number, optimizer in enumerate(optimizers):
-        for place, parameter in enumerate(p for g in optimizer.param_groups for p in g["params"]):
+    for path, parameter in module.named_parameters():
+        for optimizer in optimizers:
             for name, value in optimizer.state.get(parameter, {}).items():
                 if value is not None:
                     tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-                    found[f"{number}.{place}.{name}"] = tensor
+                    found[f"{path}/{name}"] = tensor
     return found
 
 
-def restore_optimizers(optimizers: list[torch.optim.Optimizer], tensors: Tensors) -> None:
-    """Put back what `optimizer_tensors` gave."""
-    for number, optimizer in enumerate(optimizers):
-        parameters = [p for g in optimizer.param_groups for p in g["params"]]
-        for key, tensor in tensors.items():
-            owner, place, name = key.split(".", 2)
-            if int(owner) == number:
-                parameter = parameters[int(place)]
-                device = "cpu" if name == "step" and not tensor.ndim and not _on_device(optimizer) else parameter.device
-                plain = tensor.dtype == torch.float64 and not tensor.ndim
-                own = tensor.shape == parameter.shape and device == parameter.device
-                like = parameter if own else torch.empty(0, device=device)
-                value = placed(tensor, like)
-                # Fused kernels walk through memory: what belongs to a weight must lie in memory as the weight does.
-                laid_out = torch.empty_like(parameter, dtype=tensor.dtype).copy_(value) if own else value.clone()
-                optimizer.state[parameter][name] = tensor.item() if plain else laid_out
+def restore_optimizers(module: nn.Module, optimizers: Sequence[Optimizer], tensors: Tensors) -> None:
+    """Put back what `optimizer_tensors` gave. Raises CheckpointError for the state of other parameters."""
+    parameters = dict(module.named_parameters())
+    owners = {p: o for o in optimizers for g in o.param_groups for p in g["params"]}
+    for key, tensor in tensors.items():
+        path, _, name = key.rpartition("/")
+        parameter = parameters.get(path) if path else _by_place(optimizers, key)
+        optimizer = None if parameter is None else owners.get(parameter)
+        if parameter is None or optimizer is None or tensor.numel() not in (1, parameter.numel()):
+            raise CheckpointError("unfit-weights", f"the optimizer's state `{key}` is of no parameter that is trained")
+        name = name.rpartition(".")[2]
+        beside = name != "step" or bool(tensor.ndim) or _on_device(optimizer)
+        optimizer.state[parameter][name] = _restored(tensor, parameter, beside)
 
 
-def _on_device(optimizer: torch.optim.Optimizer) -> bool:
+def _restored(tensor: Tensor, parameter: Tensor, beside: bool) -> Any:
+    """A part of a parameter's state as an optimizer holds it: `beside` the parameter, or on the host."""
+    if tensor.dtype == torch.float64 and not tensor.ndim:
+        return tensor.item()
+    device = parameter.device if beside else torch.device("cpu")
+    own = tensor.shape == parameter.shape and device == parameter.device
+    value = placed(tensor, parameter if own else torch.empty(0, device=device))
+    # Fused kernels walk through memory: what belongs to a weight must lie in memory as the weight does.
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(value) if own else value.clone()
+
+
+def _by_place(optimizers: Sequence[Optimizer], key: str) -> Tensor | None:
+    """The parameter of a key `optimizer.place.name`, as netdsl 0.2 wrote it."""
+    number, place, _ = key.split(".", 2)
+    groups = optimizers[int(number)].param_groups if int(number) < len(optimizers) else []
+    listed: list[Tensor] = [p for g in groups for p in g["params"]]
+    return listed[int(place)] if int(place) < len(listed) else None
+
+
+def _on_device(optimizer: Optimizer) -> bool:
     """Whether the step counter lives beside the parameters."""
     return any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
 

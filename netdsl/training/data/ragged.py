@@ -31,13 +31,28 @@ def check_batches(loop: Trainer) -> list[str]:
         )
     shared = loop.recipe.batch_norm == "sync" and world > 1 and count > 1
     alone = [] if size > 1 or shared else _alone(loop, step)
-    return alone or _single(loop)
+    return alone or [*_in_parts(loop), *_single(loop)]
+
+
+def _in_parts(loop: Trainer) -> list[str]:
+    """Notes about batch norms that see a part of a step's samples at once, where the recipe says so."""
+    micro, count = loop.recipe.micro_batch, loop.feed.count(0)
+    most = max((b - a for a, b in loop.microbatches(0)), default=count)
+    if not micro or most * loop.ranks.world >= count or not _trained_norms(loop):
+        return []
+    return [f"batch norms take their statistics from parts of {most} samples: `micro_batch` changes what they compute"]
+
+
+def _trained_norms(loop: Trainer) -> dict[str, Any]:
+    """The batch norms that follow their batches, by path."""
+    norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm)}
+    return {n: m for n, m in norms.items() if f"{n}.weight" not in loop.freezing.never}
 
 
 def _alone(loop: Trainer, step: int) -> list[str]:
     """Notes about batch norms in a step of which a process computes one sample at once. Raises DataError for one that
     would see a single value of each channel."""
-    norms = {n: m for n, m in loop.module.named_modules() if isinstance(m, Norm) and m.training is not None}
+    norms = _trained_norms(loop)
     where = f"{_update(loop, step)}{_split(loop, step)}"
     places = _places(loop, norms) if norms else {}
     for name, number in places.items():
@@ -105,7 +120,7 @@ def _places(loop: Trainer, norms: dict[str, Any]) -> dict[str, int]:
 
         return hook
 
-    hooks = [m.register_forward_pre_hook(note(n)) for n, m in norms.items() if f"{n}.weight" not in loop.freezing.never]
+    hooks = [m.register_forward_pre_hook(note(n)) for n, m in norms.items()]
     loop.module.eval()
     try:
         loop.module(*loop.feed.batch(0, 0, 1).inputs)

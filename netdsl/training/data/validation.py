@@ -123,6 +123,9 @@ def check_recipe(recipe: Recipe, data: DataSet) -> None:
     targets of an `npz` are."""
     _check_augment(recipe, data)
     _check_mix(recipe, data)
+    if recipe.tta is not None and data.task in ("tags", "tokens"):
+        message = f"`tta` mirrors images, and the targets of `{data.name}` are {TARGETS[data.task]}"
+        raise DataError("not-supported", message, "places are not mirrored back: leave out `tta`")
     _check_loss(recipe, data)
     check_sampling(recipe, data)
     check_metrics(recipe.metrics, data)

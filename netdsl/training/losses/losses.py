@@ -144,7 +144,9 @@ def _dice_ce(component: DiceCe, output: Tensor, target: Tensor) -> tuple[Tensor,
     chance = output.softmax(1).flatten(2) * known
     truth = functional.one_hot(target.clamp(min=0), output.shape[1]).movedim(-1, 1).to(output.dtype).flatten(2) * known
     overlap = 2 * (chance * truth).sum(2) + component.smooth
-    dice = 1 - (overlap / (chance.sum(2) + truth.sum(2) + component.smooth)).mean(1)
+    whole = chance.sum(2) + truth.sum(2) + component.smooth
+    apart = 1 - overlap / torch.where(whole > 0, whole, 1)
+    dice = torch.where(whole > 0, apart, 0).mean(1)  # 0 where nothing has a class
     entropy = _summed(functional.cross_entropy(output, target, ignore_index=-1, reduction="none"))
     return component.dice * dice, component.ce * entropy
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -32,11 +34,13 @@ class Averages:
             restart = recipe.ema.restart.steps(per_epoch) if recipe.ema.restart else 0
             self.ema = Average(module, recipe.ema, decay, restart)
         if recipe.swa is not None:
-            self.start = recipe.swa.start * total
+            self.start = math.ceil(round(recipe.swa.start * total, 6))  # 0.55 * 100 is a little above 55
             self.swa = {n: t.detach().clone() for n, t in module.state_dict().items()}
 
     def doubts(self, total: int) -> list[str]:
-        """Notes before a run of so many steps: an average too slow for it."""
+        """Notes before a run of so many steps: an average too slow for it, or of nothing."""
+        if self.swa is not None and total // self.per_epoch * self.per_epoch < max(1, self.start):
+            return ["`swa` averages at the end of an epoch, and none ends after its start: the last weights are used"]
         if self.ema is None:
             return []
         left = self.ema.left(total)

@@ -86,8 +86,8 @@ class Updater:
 def decay_factor(recipe: Recipe, updates: int) -> float:
     """The factor of weight decay by which torch's lr * decay becomes the recipe's kind of decay.
 
-    `schedule`: the multiplier of the schedule alone; `normalized`: times sqrt(batch / (samples * epochs)) = 1 /
-    sqrt(steps).
+    `schedule`: the multiplier of the schedule alone; `normalized`: that by the root of
+    the steps of the run, as the authors' code has it.
     """
     kind = recipe.optimizer.decay_times
     if kind == "lr":
@@ -110,10 +110,14 @@ def _parted(groups: Sequence[ParameterGroup], factors: Mapping[str, Factors]) ->
 def _described(
     group: ParameterGroup, tensors: Mapping[str, nn.Parameter], component: Any, decay: float, joined: bool = False
 ) -> dict[str, Any]:
-    """A group as torch takes it. `joined`: some of its parameters begin to train later than others."""
+    """A group as torch takes it, whose optimizer multiplies decay by the group's lr. `joined`: some of its parameters
+    begin to train later than others."""
     settings = dict(group.settings)
+    if component.decay_times != "lr" and group.lr_scale:  # the schedule's multiplier alone is that of every group
+        decay /= group.lr_scale
     settings["weight_decay"] = settings.get("weight_decay", component.weight_decay) * decay
-    return {"params": [tensors[p] for p in group.paths], "lr_scale": group.lr_scale, "joined": joined, **settings}
+    own = {"lr_scale": group.lr_scale, "joined": joined, "method": group.method}
+    return {"params": [tensors[p] for p in group.paths], **own, **settings}
 
 
 def _fused(groups: Groups, in_shards: bool = False) -> bool:
@@ -219,10 +223,14 @@ def _matrix(weight: Tensor) -> Tensor:
     return matrix
 
 
+def _by_muon(parameter: Tensor, group: Mapping[str, Any]) -> bool:
+    return parameter.ndim >= 2 and not group.get("method")
+
+
 def _muon(component: components.Muon, groups: Groups) -> list[Optimizer]:
-    """Muon for tensors of two axes or more, AdamW for the others."""
+    """Muon for tensors of two axes or more, AdamW for the others and for groups that ask for it."""
     matrices, rest = (
-        [{**g, "params": [p for p in g["params"] if (p.ndim >= 2) is m]} for g in groups] for m in (True, False)
+        [{**g, "params": [p for p in g["params"] if _by_muon(p, g) is m]} for g in groups] for m in (True, False)
     )
     found: list[Optimizer] = []
     if matrices := [g for g in matrices if g["params"]]:
