@@ -14,15 +14,17 @@ from netdsl.analysis.residual_branches import branches
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean, fault
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
+from netdsl.ops.dropout import AlphaDropout, DropConnect, Dropout, Dropout2d, GaussianDropout
 from netdsl.ops.recurrent import Recurrent
 from netdsl.planning.branch_scales import RESIDUAL, fixup_factors, multipliers
-from netdsl.planning.groups import Parameter, selector_mistakes
+from netdsl.planning.groups import ROLES, Parameter, selector_mistakes
 from netdsl.planning.images import image_mistakes, input_mistakes
+from netdsl.planning.initialization import ASSIGNMENTS, READ, NetParameters
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.outputs import output_mistakes
 from netdsl.planning.rates import depth_rates
 from netdsl.recipe.component import component_name
-from netdsl.recipe.inits import Fixup, Init, Pretrained, SkipInit, ZeroLastNorm
+from netdsl.recipe.inits import Default, Fixup, Init, Pretrained, SkipInit, ZeroLastNorm
 from netdsl.recipe.places import NOWHERE, Places
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Data, Text
@@ -50,6 +52,7 @@ def demands(net: PlannedNet, recipe: Recipe, places: Places = NOWHERE, open_data
     yield from _links(net.checked, recipe, places)
     yield from _initialisation(net.checked, recipe, places)
     yield from _named_outputs(net.checked, recipe, places)
+    yield from _dropout(net.checked, recipe, places)
     yield from _carried(net.checked, recipe, places)
     unfit = list(input_mistakes(net.checked, recipe, places))
     yield from unfit
@@ -83,15 +86,37 @@ def _links(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnos
         yield _at(mistake.diagnostic, places, "drop_path")
 
 
+def _dropout(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A rate of dropout needs layers that have one; recipes are written for families, of which some lack them."""
+    grows = recipe.progressive is not None and recipe.progressive.dropout is not None
+    if (recipe.dropout is not None or grows) and not any(isinstance(n.op, DROPPING) for n in flatten(program)):
+        message = "`dropout` is the rate of dropout layers, and this net has none"
+        at = places.at("progressive.dropout" if grows else "dropout")
+        yield diagnostic("idle-option", message, at, "write them in the net: `dropout(0.1)`", severity="warning")
+
+
+DROPPING = (Dropout, Dropout2d, GaussianDropout, AlphaDropout, DropConnect)
+"""Layers whose rate a recipe's `dropout` sets."""
+
+
 def _initialisation(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """An `init` sets something of the net, in the way that it says."""
+    known = NetParameters.of(program) if recipe.init else NetParameters(())
     for step in recipe.init:
+        at = f"init.{component_name(step)}"
         if isinstance(step, Pretrained):
             yield from _by_name(step, program, places)
-        if type(step) in NEEDS:
-            try:
+        try:
+            if type(step) in NEEDS:
                 NEEDS[type(step)](program)
-            except Fault as mistake:
-                yield _at(mistake.diagnostic, places, f"init.{component_name(step)}")
+            assigned, _ = ASSIGNMENTS[step](step, known)
+        except Fault as mistake:
+            yield _at(mistake.diagnostic, places, at)
+            continue
+        roles = {*ROLES, "vector"}.intersection(step.selectors)
+        if not assigned and not roles and not isinstance(step, (*READ, Default)):
+            message = f"`{component_name(step)}` sets nothing of this net"
+            yield diagnostic("idle-option", message, places.at(at), severity="warning")
 
 
 def _by_name(step: Pretrained, program: Program, places: Places) -> Iterator[Diagnostic]:
@@ -146,7 +171,11 @@ def _carried(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagn
 
 def _named_outputs(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     names = [o.name for o in program.main.outputs]
+    kept = [o.name for o in program.main.outputs if not o.training]
     for name in recipe.outputs:
         if name not in names:
             hint = did_you_mean(name, names) or f"its outputs: {', '.join(names)}"
             yield diagnostic("unknown-output", f"the net has no output `{name}`", places.at(f"outputs.{name}"), hint)
+    if recipe.outputs and all(recipe.outputs.get(n, 1 if n == kept[0] else 0) == 0 for n in names):
+        message = "every output has the weight 0: nothing is learnt"
+        yield diagnostic("bad-value", message, places.at("outputs"))

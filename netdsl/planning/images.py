@@ -11,18 +11,20 @@ from netdsl.ir.model import Program
 from netdsl.planning.graphs import graph_mistakes
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.resolution import SIZING, sizing, trained_size, unfit_sizes
-from netdsl.recipe.augmentations import Crop, Cutmix, Translate
+from netdsl.recipe.augmentations import Crop, Cutmix, Cutout, Translate
 from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images, Text
+from netdsl.recipe.standardization import Fixed
 from netdsl.sizes.dims import Dim
 from netdsl.source import Place
 
 
 def image_mistakes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Report augmentation whose images the net's inputs do not take."""
+    yield from _standardized(net.checked, recipe, places)
     unfit = list(_augmented(net.checked, recipe, places))
     yield from unfit
     shape = net.checked.main.inputs[0].type.shape
@@ -108,6 +110,18 @@ def _unfit_channels(name: str, known: tuple[int, int, int] | None, channels: Dim
     return None if known[0] in (1, channels) else f"images of `{name}` have {known[0]} channels"
 
 
+def _standardized(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """As many means and deviations as the net's image has channels."""
+    chosen, type_ = recipe.standardize, program.main.inputs[0].type
+    channels = type_.shape[0] if type_.rank == 3 else None
+    if not isinstance(chosen, Fixed) or not isinstance(channels, int):
+        return
+    for name in ("mean", "std"):
+        if (count := len(getattr(chosen, name))) != channels:
+            message = f"`fixed.{name}` has {count} value{'s' * (count != 1)}, the net's image {channels} channels"
+            yield diagnostic("wrong-count", message, places.at(f"standardize.{name}", "standardize"))
+
+
 def _augmented(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Augmentations are for images, and for nets with one input."""
     first, given = program.main.inputs[0], len(program.main.inputs)
@@ -170,6 +184,8 @@ def _too_large(component: Component, side: int) -> str | None:
     """How a window, or a mirrored border, is larger than the image that it is taken from."""
     if isinstance(component, Crop) and component.size > side + 2 * component.padding:
         return f"`crop({component.size})` is larger"
+    if isinstance(component, Cutout) and component.size > side:
+        return f"`cutout({component.size})` is larger"
     if not isinstance(component, Crop | Translate) or component.mode != "reflect":
         return None
     border = component.padding if isinstance(component, Crop) else component.pixels

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.ir.model import Definition, Program
+from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.metrics import METRICS, MOST_PAIRED, always_measured
@@ -72,6 +73,7 @@ def output_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterato
         yield from _pairs(program, main, recipe, places)
         return
     unfit = list(_shape(main, recipe, places)) or list(_class_count(program, main, recipe, places))
+    unfit += _targets(main, recipe, places)
     yield from unfit
     if not unfit:
         yield from _class_weights(main, recipe, places)
@@ -168,6 +170,14 @@ def _class_count(program: Program, main: MainOutput, recipe: Recipe, places: Pla
     )
     message = f"`{data}` has {count} classes, the net tells {have} apart"
     yield _mistake("wrong-count", message, main, places.at("data"), f"{count} classes", hint)
+
+
+def _targets(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """As many outputs as a table has columns to predict, where these are several."""
+    count = len(recipe.data.targets) if isinstance(recipe.data, Columns) else 0
+    if count > 1 and main.classes not in (None, count):
+        message = f"`target` names {count} columns, and the net gives {_size(main)}"
+        yield _mistake("wrong-count", message, main, places.at("data.target"), f"{count} columns", None)
 
 
 def _class_weights(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

@@ -57,6 +57,10 @@ class Crop(Augment, frozen=True, tag="crop"):
     padding: Annotated[Index, Meta(description="pixels added on every side first")] = 0
     mode: Literal["zeros", "reflect", "replicate"] = "zeros"
 
+    @property
+    def idle(self) -> bool:
+        return not self.size and not self.padding
+
 
 @component("augment")
 class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
@@ -100,6 +104,10 @@ class Rotate(Augment, frozen=True, tag="rotate"):
     interpolation: Interpolation = "bilinear"
     fill: Fill = 0.0
 
+    @property
+    def idle(self) -> bool:
+        return not self.degrees
+
 
 @component("augment")
 class Affine(Augment, frozen=True, tag="affine"):
@@ -113,6 +121,10 @@ class Affine(Augment, frozen=True, tag="affine"):
     interpolation: Interpolation = "bilinear"
     fill: Fill = 0.0
 
+    @property
+    def idle(self) -> bool:
+        return not (self.degrees or self.shear or any(self.translate)) and self.scale == (1, 1)
+
 
 @component("augment")
 class Elastic(Augment, frozen=True, tag="elastic"):
@@ -125,6 +137,10 @@ class Elastic(Augment, frozen=True, tag="elastic"):
     grid: Annotated[int, Meta(ge=2, description="points along each side")] = 3
     interpolation: Interpolation = "bilinear"
 
+    @property
+    def idle(self) -> bool:
+        return not self.std
+
 
 @component("augment")
 class Translate(Augment, frozen=True, tag="translate"):
@@ -133,6 +149,10 @@ class Translate(Augment, frozen=True, tag="translate"):
     masks = "moves"
     pixels: Index
     mode: Literal["zeros", "reflect", "replicate"] = "zeros"
+
+    @property
+    def idle(self) -> bool:
+        return not self.pixels
 
 
 @component("augment")
@@ -145,6 +165,10 @@ class ColorJitter(Augment, frozen=True, tag="color_jitter"):
     saturation: NonNegative = 0.0
     hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
     p: Prob = 1.0
+
+    @property
+    def idle(self) -> bool:
+        return not (self.brightness or self.contrast or self.saturation or self.hue)
 
 
 @component("augment")
@@ -197,6 +221,10 @@ class Noise(Augment, frozen=True, tag="gaussian_noise"):
 
     std: NonNegative
     multiplicative: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return not self.std
 
 
 @component("augment")

@@ -8,6 +8,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.recipe.component import component_name
 from netdsl.recipe.data_checks import DATA_RULES
+from netdsl.recipe.idle_checks import IDLE_RULES
 from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy, DiceCe
 from netdsl.recipe.metrics import TARGETS
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
@@ -382,7 +383,7 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 RULES = (
     _time, _schedule, _phases, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds,
-    _distillation, *DATA_RULES, _sharding, _unfreezing, _progressive, _contrastive, _pixels,
+    _distillation, *DATA_RULES, *IDLE_RULES, _sharding, _unfreezing, _progressive, _contrastive, _pixels,
     _always_dropped,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

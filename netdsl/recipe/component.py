@@ -21,6 +21,11 @@ class Component(Struct, frozen=True, tag_field="component"):
     positional: ClassVar[int] = 99
     """How many arguments can be given without their names."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether its arguments leave everything as it is, whatever its chance."""
+        return False
+
 
 class Duration(Struct, frozen=True):
     """A length of time: `20 epochs` or `500 steps` (a step is one optimizer update)."""

@@ -35,7 +35,9 @@ def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         return
     if not data.targets:
         yield diagnostic("bad-value", "`data.target` names no column", places.at("data.target"))
-    for name in data.targets:
+    for i, name in enumerate(data.targets):
+        if name in data.targets[:i]:
+            yield diagnostic("bad-value", f"`data.target` names `{name}` twice", places.at("data.target"))
         if name in data.ignore:
             message = f"`{name}` is to be predicted, and `ignore` leaves it out"
             yield diagnostic("conflicting-fields", message, places.at("data.ignore"))
@@ -82,6 +84,9 @@ def _colors(data: MaskFolder, places: Places) -> Iterator[Diagnostic]:
     if data.colors and data.classes and len(data.colors) != len(data.classes):
         message = f"`colors` has {len(data.colors)} values, `classes` names {len(data.classes)}"
         yield diagnostic("wrong-count", message, at)
+    named = next((c for i, c in enumerate(data.classes) if c in data.classes[:i]), None)
+    if named is not None:
+        yield diagnostic("bad-value", f"two classes are called `{named}`", places.at("data.classes"))
     twice = next((c for i, c in enumerate(colors) if c in colors[:i]), None)
     if twice is not None:
         yield diagnostic("bad-value", f"`{twice}` is the colour of two classes", at)

@@ -91,6 +91,10 @@ class Penalty(Component, frozen=True):
 
     rate: NonNegative
 
+    @property
+    def idle(self) -> bool:
+        return not self.rate
+
 
 @component("penalty")
 class L1Penalty(Penalty, frozen=True, tag="l1"):

@@ -120,6 +120,10 @@ class Multistep(Anchored, frozen=True, tag="multistep"):
     at: tuple[Duration, ...]
     factor: Positive = 0.1
 
+    @property
+    def idle(self) -> bool:
+        return not self.at
+
 
 @component("schedule")
 class Exponential(Anchored, frozen=True, tag="exponential"):

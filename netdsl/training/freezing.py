@@ -51,6 +51,6 @@ class Freezing:
 
 
 def _bare_norms(module: nn.Module) -> list[Parameter]:
-    """What the gains of batch norms without any would be: such a norm is frozen as one that has them, by its path."""
+    """Gains for batch norms that have none: such a norm is frozen as one that has them, by its path."""
     norms = ((n, m) for n, m in module.named_modules() if isinstance(m, Norm) and m.weight is None)
     return [Parameter(f"{n}.weight", "norm", (m.num_features,)) for n, m in norms]

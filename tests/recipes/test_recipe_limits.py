@@ -30,7 +30,7 @@ SAID: list[tuple[str, list[str]]] = [
     ("epochs = 9\nschedule = cosine -> constant(1 epochs)", ["unreachable-phase"]),
     ("epochs = 9\nschedule = constant(1 epochs) -> cosine -> constant(1 epochs)", ["unreachable-phase"]),
     ("schedule = plateau", ["stops-on-test"]),
-    ("epochs = 9\nschedule = warmup(1 epochs) -> plateau", ["stops-on-test"]),
+    ("epochs = 19\nschedule = warmup(1 epochs) -> plateau", ["stops-on-test"]),
     ("schedule = plateau\nvalidation = 0.1", []),
     ("schedule = linear(to=0.1, factor=0.1)", ["conflicting-fields"]),
     ("schedule = linear(to=0.1)", []),

@@ -1,0 +1,124 @@
+"""Parts of a recipe that change nothing, begin when training has ended, or leave the lr where it should not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import asdict
+
+from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.recipe.component import Component, Duration, component_name
+from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.places import Places
+from netdsl.recipe.regularizers import Early, Late
+from netdsl.recipe.schedules import Cosine, Plateau, Polynomial, Restarts, Warmup
+from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
+
+
+def _idle(message: str, places: Places, path: str, hint: str | None = None) -> Diagnostic:
+    return diagnostic("idle-option", message, places.at(path), hint, severity="warning")
+
+
+def _components(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Components whose arguments leave everything as it is."""
+    chains: dict[str, Sequence[Component]] = {
+        "augment": recipe.augment, "mix": recipe.mix, "penalty": recipe.penalty, "schedule": recipe.schedule,
+    }  # fmt: skip
+    for field, components in chains.items():
+        for component in components:
+            if component.idle or asdict(component).get("p") == 0:
+                name = component_name(component)
+                given = ", ".join(n for n in component.__struct_fields__ if n not in ("interpolation", "fill", "mode"))
+                yield _idle(f"`{name}` changes nothing as it is", places, f"{field}.{name}", f"it takes {given}")
+
+
+def _taught(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Arguments about targets, which do not count beside a teacher of all."""
+    if recipe.distill is not None and recipe.distill.alpha == 1 and isinstance(recipe.loss, CrossEntropy | Bce):
+        told = [n for n in ("label_smoothing", recipe.loss.balances) if getattr(recipe.loss, n)]
+        if told:
+            yield _idle(f"with `alpha=1` the targets do not count, nor does `{told[0]}`", places, f"loss.{told[0]}")
+
+
+def _ends(recipe: Recipe) -> dict[str, int | None]:
+    """When training ends, in each unit; None where only the data tell."""
+    return {"epochs": recipe.epochs or (DEFAULT_EPOCHS if recipe.steps is None else None), "steps": recipe.steps}
+
+
+def _after_the_end(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Times that training never reaches."""
+    ema, dropout, times = recipe.ema, recipe.dropout, list[tuple[str, Duration, str]]()
+    if isinstance(dropout, Late):
+        times.append(("dropout.after", dropout.after, "there is no dropout before"))
+    if ema is not None and ema.restart is not None:
+        times.append(("ema.restart", ema.restart, "nothing is averaged before"))
+    for path, time, what in times:
+        end = _ends(recipe)[time.unit]
+        if end is not None and time.amount >= end:
+            yield _idle(f"training ends after {end} {time.unit}, and {what} {time}", places, path)
+    if ema is not None and recipe.steps is not None and ema.every > recipe.steps:
+        message = f"training ends after {recipe.steps} steps, and nothing is averaged before step {ema.every}"
+        yield _idle(message, places, "ema.every")
+
+
+def _at_no_time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Stretches of training that are empty, or a single step."""
+    if isinstance(recipe.dropout, Early) and not recipe.dropout.until.amount:
+        yield _idle(f"until {recipe.dropout.until} is never: there is no dropout", places, "dropout.until")
+    if recipe.swa is not None and recipe.swa.start == 1:
+        yield _idle("`swa(1)` averages the last weights alone", places, "swa.start", "an earlier start: `swa(0.75)`")
+
+
+def _lookahead(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Slow weights that never leave where they began, with which the run ends."""
+    chosen = recipe.lookahead
+    if chosen is None:
+        return
+    if recipe.steps is not None and recipe.steps < chosen.every:
+        message = (
+            f"the run has {recipe.steps} steps, the slow weights first move after {chosen.every}: it ends untrained"
+        )
+        yield diagnostic("schedule-too-long", message, places.at("lookahead.every", "lookahead"))
+    elif not chosen.alpha and not chosen.power:
+        message = "with `alpha=0` the slow weights never move, and the run ends with them"
+        yield diagnostic("bad-value", message, places.at("lookahead.alpha", "lookahead"), "usual is 0.5")
+
+
+def _patience(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """More evaluations without an improvement than there are."""
+    end = _ends(recipe)[recipe.evaluate.unit]
+    if end is None:
+        return
+    evaluations = int(end / recipe.evaluate.amount)
+    asked = [("stop.patience", recipe.stop.patience, "training never stops early")] if recipe.stop else []
+    asked += [
+        ("schedule.plateau.patience", p.patience, "lr never falls") for p in recipe.schedule if type(p) is Plateau
+    ]
+    for path, patience, what in asked:
+        if patience >= evaluations:
+            message = f"a patience of {patience}, and {evaluations} evaluation{'s' * (evaluations != 1)}: {what}"
+            yield _idle(message, places, path, "a shorter one, a longer run, or `evaluate` more often")
+
+
+def _rates(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A warm-up that falls, or never ends, and a curve that falls upwards."""
+    chosen, phases = recipe.optimizer, recipe.schedule
+    peak = chosen.lr * recipe.batch / chosen.per_batch if chosen.per_batch else chosen.lr
+    for phase in phases:
+        name = component_name(phase)
+        if isinstance(phase, Warmup) and phase.factor is None and phase.start > peak:
+            message = f"`{name}` begins at {phase.start:g}, above the full lr of {peak:g}"
+            yield diagnostic("idle-phase", message, places.at(f"schedule.{name}"), severity="warning")
+        if isinstance(phase, Cosine | Polynomial | Restarts) and phase.to > peak:
+            message = f"`{name}` leads to {phase.to:g}, above the full lr of {peak:g}"
+            yield diagnostic("idle-phase", message, places.at(f"schedule.{name}"), severity="warning")
+    if (
+        len(phases) == 1
+        and isinstance(phases[0], Warmup)
+        and phases[0].over.amount == _ends(recipe)[phases[0].over.unit]
+    ):
+        message = f"the warm-up lasts until training ends, after {phases[0].over}"
+        yield diagnostic("idle-phase", message, places.at("schedule"), "shorten it", severity="warning")
+
+
+IDLE_RULES = (_components, _taught, _after_the_end, _at_no_time, _lookahead, _patience, _rates)
