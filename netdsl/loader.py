@@ -110,6 +110,11 @@ def beside(importer: str) -> list[str]:
     return [f.removesuffix(".net") for f in files if f.endswith(".net") and f != own]
 
 
+def _is_there(path: str) -> bool:
+    """Whether an import finds something: a pipe, a device or a broken link is named as what it is when it is read."""
+    return os.path.lexists(path) and not os.path.isdir(path)
+
+
 def read_import(module: str, importer: Source, unsaved: Mapping[str, Source] | None = None) -> Source | None:
     """The source a dotted module name means: beside the importing spec, or in the standard library.
 
@@ -119,7 +124,7 @@ def read_import(module: str, importer: Source, unsaved: Mapping[str, Source] | N
     relative = os.path.join(*module.split(".")) + ".net"
     own = os.path.realpath(importer.name)
     paths = [os.path.join(folder, relative) for folder in (os.path.dirname(importer.name), library())]
-    found = [path for path in paths if os.path.isfile(path) or os.path.realpath(path) in unsaved]
+    found = [path for path in paths if _is_there(path) or os.path.realpath(path) in unsaved]
     others = [path for path in found if os.path.realpath(path) != own]
     if not found:
         return None
