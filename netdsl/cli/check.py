@@ -28,10 +28,10 @@ FORMATS = ("text", "json", "github", "sarif")
 
 EXAMPLES = """\
 examples:
-  netdsl check resnet.net
+  netdsl check resnet
   netdsl check specs                      every spec below a folder
-  netdsl check resnet.net:ResNet -p unit=Basic -p depths=[1,1]
-  netdsl check resnet.net --fix           apply the verified fixes
+  netdsl check resnet:ResNet -p unit=Basic -p depths=[1,1]
+  netdsl check mine.net --fix             apply the verified fixes
   netdsl check old.net --migrate          lines whose meaning has changed since older versions of the language
   netdsl check specs --json | jq '.files[].diagnostics[]'
   netdsl check specs --format github      annotations in a workflow; sarif for code scanning

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  netdsl compile resnet.net:ResNet50 -o out
-  netdsl compile unet.net -o out --emit onnx --weights trained.safetensors
-  netdsl compile resnet.net:ResNet50 -o out --pretrained timm/resnet50.a1_in1k
-  netdsl compile unet.net -o out --size H=256 --size W=256 --opset 20
-  netdsl compile resnet.net -o out --emit torch        writes model.py, without loading PyTorch
+  netdsl compile resnet:ResNet50 -o out
+  netdsl compile unet -o out --emit onnx --weights trained.safetensors
+  netdsl compile resnet:ResNet50 -o out --pretrained timm/resnet50.a1_in1k
+  netdsl compile unet -o out --size H=256 --size W=256 --opset 20
+  netdsl compile resnet -o out --emit torch        writes model.py, without loading PyTorch
   netdsl compile runs/best --precision int8 -o out     model.int8.onnx, and what it loses on the run's test split
   netdsl compile resnet:A1 -o out --recipe A1          model.py has `init_weights`, the recipe's `init`
 

@@ -25,10 +25,10 @@ FORMATS = ("text", "markdown", "latex", "json")
 
 EXAMPLES = """\
 examples:
-  netdsl experiment vgg.net:DepthAndWidth --plan       the cells, and what they will cost
-  netdsl experiment vgg.net:DepthAndWidth              train them, or resume; experiments/DepthAndWidth/index.html
-  netdsl experiment vgg.net --workers 1 --set epochs=1 a first look at another length
-  netdsl experiment vgg.net --report --format latex    the tables of what has ended
+  netdsl experiment lenet:LearningRates --plan     the cells, and what they will cost
+  netdsl experiment lenet:LearningRates            train them, or resume; experiments/LearningRates/index.html
+  netdsl experiment lenet --workers 1 --set epochs=1 a first look at another length
+  netdsl experiment lenet --report --format latex    the tables of what has ended
 """
 
 

@@ -19,10 +19,10 @@ from netdsl.source import Source
 EXAMPLES = """\
 examples:
   netdsl fmt                   every spec below this folder
-  netdsl fmt resnet.net specs
+  netdsl fmt mine.net specs
   netdsl fmt --check specs     change nothing; exit code 1 if a file is not formatted
-  netdsl fmt --diff resnet.net
-  netdsl fmt - < resnet.net
+  netdsl fmt --diff mine.net
+  netdsl fmt - < mine.net
 
 exit codes: 0 fine, 1 mistakes in a spec (or, with --check or --diff, something to format), 2 a file cannot be read or
 written

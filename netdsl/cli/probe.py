@@ -53,7 +53,7 @@ READS_DATA = {"dead", "paths", "shifts", "lr", "updates", "curvature"}
 EXAMPLES = """\
 examples:
   netdsl probe resnet_cifar:ResNet56                 signal, field and spectrum of fresh weights
-  netdsl probe mlp.net:Deep signal --init xavier,kaiming,pytorch
+  netdsl probe mine.net:Deep signal --init xavier,kaiming,pytorch
   netdsl probe a.net:Plain a.net:Residual shatter -o shatter.svg -o shatter.json
   netdsl probe lenet lr curvature -o lenet.html
   netdsl probe runs/LeNet5-1 dead spectrum --json

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  netdsl recipe lenet.net
-  netdsl recipe convnext.net:ImageNet300 --samples 1281167
-  netdsl recipe convnext.net --recipe ImageNet300 --set optimizer.lr=1e-3 --json
+  netdsl recipe lenet
+  netdsl recipe convnext:ImageNet300 --samples 1281167
+  netdsl recipe convnext --recipe ImageNet300 --set optimizer.lr=1e-3 --json
   netdsl recipe --fields optimizer
 """
 

@@ -17,11 +17,11 @@ from netdsl.render.output import print_json
 
 EXAMPLES = """\
 examples:
-  netdsl summary resnet.net                    the first net of the file
-  netdsl summary resnet.net:ResNet50 --depth 1
-  netdsl summary resnet.net:ResNet -p unit=Bottleneck -p depths=[3,4,6,3]
-  netdsl summary unet.net --size H=256 --size W=256
-  netdsl summary resnet.net --json | jq .params
+  netdsl summary resnet                    the first net of the file
+  netdsl summary resnet:ResNet50 --depth 1
+  netdsl summary resnet:ResNet -p unit=Bottleneck -p depths=[3,4,6,3]
+  netdsl summary unet --size H=256 --size W=256
+  netdsl summary resnet --json | jq .params
 """
 
 

@@ -75,7 +75,7 @@ def split_target(text: str) -> tuple[str, str | None]:
     if not net.isidentifier():
         if "/" in net or os.sep in net:
             return text, None
-        raise Failure(f"`{net}` in `{text}` is not the name of a net", "write `SPEC:Net`, as in resnet.net:ResNet50")
+        raise Failure(f"`{net}` in `{text}` is not the name of a net", "write `SPEC:Net`, as in resnet:ResNet50")
     return path, net
 
 

@@ -16,15 +16,15 @@ from netdsl.cli.target import add_recipe_options, add_target
 
 EXAMPLES = """\
 examples:
-  netdsl train lenet.net                        the file's first net, its recipe
-  netdsl train convnext.net:ConvNeXt_T --recipe resnet:A2
-  netdsl train convnext.net:ImageNet300         a recipe names its net
-  netdsl train lenet.net --set epochs=3 --set optimizer.lr=1e-3
-  netdsl train lenet.net --data 'npz("mine.npz")'
+  netdsl train lenet                        the file's first net, its recipe
+  netdsl train convnext:ConvNeXt_T --recipe resnet:A2
+  netdsl train convnext:ImageNet300         a recipe names its net
+  netdsl train lenet --set epochs=3 --set optimizer.lr=1e-3
+  netdsl train lenet --data 'npz("mine.npz")'
   netdsl train --resume runs/LeNet5-1           continue where it stopped
   netdsl train --resume runs/LeNet5-1 --set epochs=40     train longer; prints what changes
   netdsl train --resume runs/LeNet5-1/checkpoints/step-000460.safetensors     resume from a kept checkpoint
-  netdsl train lenet.net --devices 2            two processes; or torchrun --nproc-per-node 2 -m netdsl train lenet.net
+  netdsl train lenet --devices 2            two processes; or torchrun --nproc-per-node 2 -m netdsl train lenet
 """
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  netdsl verify resnet.net:ResNet18
-  netdsl verify unet.net --opset 20 --target openvino
+  netdsl verify resnet:ResNet18
+  netdsl verify unet --opset 20 --target openvino
   netdsl verify out/model.onnx --weights out/model.safetensors
   netdsl verify out/model.onnx --against runs/best         names the first layer that computes something else
 

@@ -19,11 +19,11 @@ from netdsl.cli.unused import refuse_unused
 
 EXAMPLES = """\
 examples:
-  netdsl view resnet.net                             writes resnet.html, the first net of the file
-  netdsl view resnet.net:ResNet50 -o resnet50.svg
-  netdsl view vit.net:ViT_B16 -o vit.svg --depth 3
-  netdsl view unet.net --size H=256 --size W=256
-  netdsl view resnet.net:ResNet50 --diff resnet.net:ResNet101 -o diff.html
+  netdsl view resnet                             writes resnet.html, the first net of the file
+  netdsl view resnet:ResNet50 -o resnet50.svg
+  netdsl view vit:ViT_B16 -o vit.svg --depth 3
+  netdsl view unet --size H=256 --size W=256
+  netdsl view resnet:ResNet50 --diff resnet:ResNet101 -o diff.html
 """
 
 

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  netdsl weights resnet.net:ResNet50 resnet50-11ad3fa6.pth -o resnet50.safetensors
-  netdsl weights resnet.net:ResNet50 --pretrained timm/resnet50.a1_in1k -o resnet50.safetensors
-  netdsl weights vit.net:ViT_B16 model.safetensors --list    every tensor, its source, and why it was matched
-  netdsl weights resnet.net:ResNet50 resnet50.pth -p classes=10 --partial -o start.safetensors
+  netdsl weights resnet:ResNet50 resnet50-11ad3fa6.pth -o resnet50.safetensors
+  netdsl weights resnet:ResNet50 --pretrained timm/resnet50.a1_in1k -o resnet50.safetensors
+  netdsl weights vit:ViT_B16 model.safetensors --list    every tensor, its source, and why it was matched
+  netdsl weights resnet:ResNet50 resnet50.pth -p classes=10 --partial -o start.safetensors
   netdsl weights mine.net other.pth --stub map.toml          the open tensors, to be filled in; then `--map map.toml`
-  netdsl weights resnet.net:ResNet50 resnet50.pth --reverse trained.safetensors -o back.safetensors
+  netdsl weights resnet:ResNet50 resnet50.pth --reverse trained.safetensors -o back.safetensors
 
 exit codes: 0 every tensor of the net was found, 1 some are missing or ambiguous, 2 a file cannot be read
 """

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from missing import run_without
 
+from netdsl.api import open_spec
+from netdsl.cli.main import COMMANDS
 from netdsl.diagnostics.packages import missing
+from netdsl.loader import zoo
 
 HEAVY = ("torch", "numpy", "onnx", "onnxruntime", "safetensors", "sklearn", "scipy", "PIL")
 
@@ -55,6 +60,16 @@ def test_a_package_without_a_part_is_not_said_to_be_missing() -> None:
     assert found is not None
     assert found.message == "this needs `onnxruntime.nothing.there`, which the installed `onnxruntime` does not have"
     assert found.hint == "pip install --upgrade onnxruntime"
+
+
+def test_examples_of_help_name_specs_and_nets_that_are_there() -> None:
+    """A spec of the zoo is named without its ending, which no command finds elsewhere."""
+    known = {name: open_spec(name) for name in zoo()}
+    texts = {c: import_module(f"netdsl.cli.{c}") for c in COMMANDS}
+    found = {c: re.findall(r"\b(\w+)(\.net)?(?::(\w+))?\b", getattr(m, "EXAMPLES", "")) for c, m in texts.items()}
+    named = [(c, *one) for c, all_of in found.items() for one in all_of if one[0] in known and (one[1] or one[2])]
+    assert len(named) > 20
+    assert [n for n in named if n[2] or n[3] not in known[n[1]].module.names] == []
 
 
 @pytest.mark.parametrize(

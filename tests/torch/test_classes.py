@@ -262,3 +262,5 @@ def test_a_branch_asks_for_the_layer_that_it_calls() -> None:
     text = net(f"{unit}net N {{\n  input x [4, 8, 8]\n  {uses}\n}}").source()
     assert "F.relu(self.conv2(x)) if self.conv2 is not None else x" in text
     assert "F.relu(self.conv3(x)) if self.conv3 is not None else x" in text
+    assert "self.conv2 = nn.Conv2d(c, c, 5, padding=2) if wide else None" in text, "it reads conv1, of `c` channels"
+    assert "self.conv3 = nn.Conv2d(c, c, 7, padding=3) if wide else None" in text

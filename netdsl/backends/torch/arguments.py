@@ -57,7 +57,11 @@ def _key(kind: str, values: Sequence[Any]) -> Any:
 class Explainer:
     """Finds the expression of each column; `used` are the arguments that the expressions need."""
 
-    def __init__(self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str]) -> None:
+    def __init__(
+        self, definitions: Sequence[Definition], unifier: Unifier, taken: frozenset[str], behind: frozenset[str]
+    ) -> None:
+        self.behind = behind
+        """The members that do not read the input of the block: its width is not theirs, unless by chance."""
         self.definitions = definitions
         self.unifier = unifier
         named = given(definitions)
@@ -143,13 +147,19 @@ class Explainer:
         return tree
 
     def _number(self, column: Column) -> Node:
-        exact = self.given.alike(column)
+        exact = self._alike(column)
         if exact:
             return self._use(max(exact, key=lambda a: self._fit(column.hint, a.name)))
         if all(isinstance(v, bool) for v in column.values) and (tree := self._condition(column)):
             return tree
         found = self._padding(column) or self._match_own(column) or self._arithmetic(column)
         return found or self._new(column, column.hint or "size")
+
+    def _alike(self, column: Column) -> list[Argument]:
+        """The arguments that may be a number; of a member behind others not the width of the input, if another is."""
+        exact = self.given.alike(column)
+        others = [a for a in exact if a.rank[0]] if column.member in self.behind else []
+        return others or exact
 
     def _condition(self, column: Column) -> Node | None:
         """A truth as the author's own condition, or as a number of the author's that is 0 where it does not hold."""
@@ -271,7 +281,7 @@ class _Restricted(Explainer):
     """Explains what only some of the definitions have, by the arguments that all have."""
 
     def __init__(self, outer: Explainer, rows: Sequence[int]) -> None:
-        self.unifier = outer.unifier
+        self.unifier, self.behind = outer.unifier, outer.behind
         self.outer = outer
         self.full = {a.name: a for a in (*outer.given, *outer.own)}
         self.given, self.own = (

@@ -22,7 +22,7 @@ from netdsl.backends.torch.growth import grown, settled
 from netdsl.backends.torch.known import Argument, Constants, computed, constants
 from netdsl.backends.torch.merging import merged
 from netdsl.backends.torch.naming import RESERVED, camel, helper_names, python_name
-from netdsl.backends.torch.nesting import nested
+from netdsl.backends.torch.nesting import behind_others, nested
 from netdsl.backends.torch.optional import OptionalLayers
 from netdsl.backends.torch.signatures import Signature
 from netdsl.backends.torch.tree import Apply, Field, Node, Num, Recursive, Slot, Text, number, outline, transform, walk
@@ -285,6 +285,7 @@ def _unify(plans: Sequence[Plan], unifier: Unifier, is_block: bool = False) -> l
     if is_block:
         rows[:size] = grown(names[:size], rows[:size], known)
     for i, (name, row) in enumerate(zip(names, rows, strict=True)):
+        unifier.member = name
         unifier.known = known.explain_layer if i < size else None
         made.append(unifier.unify(row, name.rpartition(".")[2]))
     return [*map(settled, made[:size]), *made[size:]]
@@ -302,7 +303,8 @@ def _make(
     trees = _unify(plans, unifier, is_block)
     body = plans[0].body
     size, calls = len(body.members), len(plans[0].operations)
-    explainer = Explainer([p.body.definition for p in plans], unifier, taken)
+    behind = frozenset(chain.from_iterable(behind_others(p.operations, p.returns) for p in plans))
+    explainer = Explainer([p.body.definition for p in plans], unifier, taken, behind)
     explainer.explain_functions()
     named = [(n, t) for (n, _), t in zip(body.members, trees, strict=False)]
     optional = OptionalLayers(named, unifier.columns)

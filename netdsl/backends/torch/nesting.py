@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from netdsl.backends.torch.body import AUTOMATIC, Body, Operation
 from netdsl.backends.torch.container_loops import lengths, loop_end
@@ -25,6 +25,29 @@ def nested(body: Body) -> tuple[Body, list[Operation], list[Node]]:
     body, live = gathered(body, *_live(body))
     operations, returns = _Nesting(body, live).result()
     return body, operations, returns
+
+
+def behind_others(operations: Sequence[Operation], returns: Sequence[Node]) -> set[str]:
+    """The members that read what another member gives, and not the input of the block."""
+    found: set[str] = set()
+    given: set[int] = set()
+    for targets, tree in (*((o.targets, o.node) for o in operations), *(((), r) for r in returns)):
+        for call in filter(_is_member, walk(tree)):
+            if any(_is_given(n, given) for child in children(call) for n in walk(child)):
+                found.add(str(call.function).removeprefix("self."))
+        if any(_is_given(n, given) for n in walk(tree)):
+            given.update(targets)
+    return found
+
+
+def _is_given(node: Node, values: Container[int]) -> bool:
+    """Whether a node is what a layer gives: its call, or one of these values."""
+    return _is_member(node) or (isinstance(node, Read) and node.index in values)
+
+
+def _is_member(node: Node) -> bool:
+    """Whether a node is a call of a layer."""
+    return isinstance(node, Apply) and str(node.function).startswith("self.")
 
 
 class _Nesting:

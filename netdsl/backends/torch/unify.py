@@ -61,6 +61,8 @@ class Column(Struct, frozen=True):
     """The trees that have this place, where others lack it."""
     field: bool = False
     """Whether it is an argument of an op."""
+    member: str = ""
+    """The member that is constructed with it."""
 
     def equals(self, values: Sequence[Any]) -> bool:
         return all(map(same, self.values, values)) if self.kind == "number" else self.values == tuple(values)
@@ -75,6 +77,8 @@ class Unifier:
         self.columns: list[Column] = []
         self.calls: list[Node] = []
         """The unified calls by number."""
+        self.member = ""
+        """The member whose trees are unified."""
         self.rows: tuple[int, ...] | None = None
         """The trees that are unified, where others lack what is there."""
         self.known: Callable[[int, str], bool] | None = None
@@ -191,7 +195,7 @@ class Unifier:
 
     def _slot(self, kind: str, hint: str, values: list[Any], call: int) -> Slot:
         field = hint.startswith(FIELD)
-        self.columns.append(Column(kind, hint.removeprefix(FIELD), tuple(values), call, self.rows, field))
+        self.columns.append(Column(kind, hint.removeprefix(FIELD), tuple(values), call, self.rows, field, self.member))
         return Slot(len(self.columns) - 1)
 
 
