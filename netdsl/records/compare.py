@@ -34,6 +34,12 @@ def best(name: str, values: Sequence[Field | None]) -> int | None:
     return (max if higher else min)(numbers, key=lambda pair: pair[0])[1]
 
 
+def marks(name: str, values: Sequence[Field | None]) -> list[bool]:
+    """Mark the runs that have the best value of a metric."""
+    first = best(name, values)
+    return [first is not None and v == values[first] for v in values]
+
+
 def specs_differ(records: Sequence[Record]) -> bool:
     """Whether the runs' specs are different texts."""
     return len({(r.folder / SPEC).read_bytes() if (r.folder / SPEC).is_file() else b"" for r in records}) > 1
@@ -78,8 +84,7 @@ def _remarks(records: Sequence[Record], differ: Mapping[str, object]) -> Iterato
 
 def _result_rows(records: Sequence[Record]) -> Iterator[list[str | Cell]]:
     for name, values in results(records).items():
-        first = best(name, values)
-        yield [title(name), *(_cell(name, v, i == first) for i, v in enumerate(values))]
+        yield [title(name), *(_cell(name, v, b) for v, b in zip(values, marks(name, values), strict=True))]
 
 
 def _cell(name: str, value: Field | None, first: bool) -> Cell:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from netdsl.recipe.metrics import METRICS, title
-from netdsl.records.compare import best, results, specs_differ
+from netdsl.records.compare import marks, results, specs_differ
 from netdsl.records.names import told_apart
 from netdsl.records.record import Field, Record, varying
 from netdsl.records.table import cell_text
@@ -30,7 +30,7 @@ def comparison_page(records: Sequence[Record]) -> str:
     names = told_apart([r.folder for r in records])
     heading = " · ".join(dict.fromkeys(r.about.net for r in records))
     parts = [f"<h1>{escape(heading)}</h1><p class=soft>{len(records)} runs</p>", _legend(names)]
-    parts.append(f"<h2>Results</h2>{_table(names, results(records), best)}")
+    parts.append(f"<h2>Results</h2>{_table(names, results(records), marks)}")
     differ = varying(records)
     same = "<p>The recipes are the same.</p>"
     parts.append(f"<h2>Settings that differ</h2>{_table(names, differ) if differ else same}")
@@ -61,14 +61,14 @@ def _legend(names: Sequence[str]) -> str:
 def _table(
     names: Sequence[str],
     rows: Mapping[str, Sequence[Field | None]],
-    marked: Callable[[str, Sequence[Field | None]], int | None] = lambda name, values: None,
+    marked: Callable[[str, Sequence[Field | None]], list[bool]] = lambda name, values: [False] * len(values),
 ) -> str:
     head = "".join(f"<th>{escape(n)}</th>" for n in names)
     lines = []
     for name, values in rows.items():
-        first = marked(name, values)
         cells = (
-            f"<td{' class=best' if i == first else ''}>{escape(cell_text(name, v))}</td>" for i, v in enumerate(values)
+            f"<td{' class=best' if is_best else ''}>{escape(cell_text(name, v))}</td>"
+            for v, is_best in zip(values, marked(name, values), strict=True)
         )
         lines.append(f"<tr><td>{escape(title(name))}</td>{''.join(cells)}</tr>")
     return f"<div class=scroll><table class=runs><tr><th></th>{head}</tr>{''.join(lines)}</table></div>"

@@ -12,6 +12,7 @@ import pytest
 from netdsl.cli.main import main
 from netdsl.recipe.optimizers import AdamW, Sgd
 from netdsl.recipe.schema import Recipe
+from netdsl.records.compare import marks
 from netdsl.records.names import told_apart
 from netdsl.records.record import Record, found_in
 from netdsl.training.checkpoints.lock import locked
@@ -225,3 +226,9 @@ def test_folders_are_searched_at_any_depth(runs: Path) -> None:
     records, refused = found_in([runs.parent, runs / "A-10", runs / ".." / "runs"])  # each is listed once
     assert [r.folder.name for r in records] == ["A-1", "A-2", "A-10", "A-3"]
     assert refused == []
+
+
+def test_equal_values_are_the_best_together() -> None:
+    assert marks("f1", [0.5, 0.9, 0.9, None]) == [False, True, True, False]
+    assert marks("loss", [0.5, 0.9, 0.5]) == [True, False, True]
+    assert marks("f1", [0.9, 0.9]) == marks("seconds", [1.0, 2.0]) == [False, False]
