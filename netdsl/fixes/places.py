@@ -61,17 +61,22 @@ def unpacked(text: str, first: int, last: int) -> Iterator[list[Change]]:
                 yield from ([(match.start("all"), match.end("all"), way)] for way in ways)
 
 
-def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:
-    """A name that is a label: the value of the statement that it labels is named too."""
+def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:
+    """A name that is a label: behind an arrow, layers that are used by name (and no longer where they stand, which is
+    in doubt); else the value of the statement that it labels is named too."""
     assert mistake.at is not None
     name = mistake.at.text
     if mistake.code != "unknown-name" or not name.isidentifier():
         return
     line = re.compile(rf"^[^\S\n]*{name}:[^\S\n]*[^\n#{{]*[^\s#{{]", re.MULTILINE)
     found = list(line.finditer(text, 0, mistake.at.span.start))
-    if found:
+    if found and text[: mistake.at.span.start].rstrip(" ").endswith("->"):
+        words = f"`{name}` is a label; layers that are used by name, with the same weights, are `share {name} = ...`"
+        start = found[-1].start() + found[-1].group().index(name)
+        yield words, [(start, start + len(name) + 1, f"share {name} =")], False
+    elif found:
         words = f"`{name}` is a label, the name of layers; `as` names the value: `{name}: ... as {name}`"
-        yield words, [(found[-1].end(), found[-1].end(), f" as {name}")]
+        yield words, [(found[-1].end(), found[-1].end(), f" as {name}")], True
 
 
 def bracketed(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:

@@ -222,7 +222,8 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         (("", changes, True) for changes in projected(text, mistake)),
         _without_batch(mistake),
         _with_integers(mistake),
-        ((words, changes, True) for words, changes in chain(labelled(text, mistake), bracketed(text, mistake))),
+        labelled(text, mistake),
+        ((words, changes, True) for words, changes in bracketed(text, mistake)),
         (("", changes, True) for changes in chain(named(text, mistake), shared(text, mistake))),
     )
     ways = [hints] if mistake.severity == "warning" else [of_shapes, first, second, _others(text, mistake)]
