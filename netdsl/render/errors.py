@@ -22,9 +22,8 @@ that were verified. The wrong and the right spec of each entry are checked in th
 def explained(code: Code, paint: Paint = PLAIN) -> str:
     """One code: what it means, a wrong spec and a right one."""
     text = f"{paint(code.name, 'bold')}: {code.title}\n\n{code.explanation}\n"
-    for title, example in (("Wrong:", code.wrong), ("Right:", code.right)):
-        if example:
-            text += f"\n{title}\n\n" + "\n".join(f"    {line}".rstrip() for line in example.rstrip().split("\n")) + "\n"
+    for title, example in code.examples:
+        text += f"\n{title}:\n\n" + "\n".join(f"    {line}".rstrip() for line in example.rstrip().split("\n")) + "\n"
     return text
 
 
@@ -42,9 +41,8 @@ def page() -> str:
 def section(code: Code) -> str:
     """One code, as Markdown."""
     text = f"\n## {code.name}\n\n**{code.title}.** {code.explanation}\n"
-    for title, example in (("Wrong", code.wrong), ("Right", code.right)):
-        if example:
-            text += f"\n{title}:\n\n```text\n{example.rstrip()}\n```\n"
+    for title, example in code.examples:
+        text += f"\n{title}:\n\n```text\n{example.rstrip()}\n```\n"
     return text
 
 

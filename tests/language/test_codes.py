@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,9 +72,15 @@ def test_examples_of_command_lines(
     code: Code, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(code.wrong.split()[2:]) != 0
-    assert f"[{code.name}]" in capsys.readouterr().err
-    assert main(code.right.split()[2:]) == 0
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for name, text in code.files:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text)
+    assert main(shlex.split(code.wrong)[2:]) != 0
+    shown = capsys.readouterr()
+    assert f"[{code.name}]" in shown.err + shown.out
+    for line in code.right.splitlines():
+        assert main(line.split()[2:]) == 0, line
 
 
 @pytest.mark.parametrize("code", WRITTEN, ids=lambda c: c.name)

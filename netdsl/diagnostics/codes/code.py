@@ -9,7 +9,8 @@ class Code(Struct, frozen=True):
     """One kind of mistake: its name, a title, why it is one, and a wrong and a right spec.
 
     `wrong` gives a diagnostic of this code when checked and `right` gives none of it. Where the mistake is one of a
-    command line both are one, `$ netdsl ...`; both are empty where neither can show it (data, a machine).
+    command line both are one, `$ netdsl ...`, over the `files` by name; `right` is empty where it needs what no text
+    can hold, both are where nothing can show it (a machine, a run that was stopped).
     """
 
     name: str
@@ -17,6 +18,13 @@ class Code(Struct, frozen=True):
     explanation: str
     wrong: str = ""
     right: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def examples(self) -> tuple[tuple[str, str], ...]:
+        """The files and the two examples, each with its title, as they are shown."""
+        shown = (*self.files, ("Wrong", self.wrong), ("Right", self.right))
+        return tuple((title, text) for title, text in shown if text)
 
 
 def net(body: str, before: str = "") -> str:

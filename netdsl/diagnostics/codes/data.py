@@ -2,24 +2,46 @@
 
 from netdsl.diagnostics.codes.code import Code
 
+
+def _prices(target: str) -> str:
+    """A spec that learns the prices of a table."""
+    data = f'csv("prices.csv", target="{target}")'
+    net = "net Prices {\n  input x [1]\n  linear(1)\n}\n"
+    return f"{net}\nrecipe Fit for Prices {{\n  data = {data}\n  loss = mse\n}}\n"
+
+
 DATA = (
     Code(
         "missing-data",
         "The files of a data set are not there",
         "The message names the file or folder that was looked for. Paths in a spec are relative to the spec, paths of "
         "`--data` and `--set` to the working directory. Data that were given in Python are given again to resume.",
+        "$ netdsl train lenet --data 'mnist(\"nowhere\")'\n",
+        "",
     ),
     Code(
         "unreadable-data",
         "A data file is damaged or has another format",
         "The message names the file and what is wrong with it: it is cut off, compressed in another way, not an image, "
         "or the operating system refuses to read it. Replace the file, or leave it out.",
+        "$ netdsl train lenet --data 'npz(\"notes.npz\")'\n",
+        "",
+        files=(("notes.npz", "to do: measure\n"),),
     ),
     Code(
         "missing-column",
         "The data have no array, column or split of this name",
         "The message lists the names that are there. The source in the recipe takes them as arguments: "
         '`npz("a.npz", inputs=["x"])`, `hub("user/name", label="fine_label")`.',
+        "$ netdsl train prices.net\n",
+        "",
+        files=(
+            (
+                "prices.net",
+                _prices("cost"),
+            ),
+            ("prices.csv", "area,price\n50,1.5\n80,2.5\n60,1.9\n"),
+        ),
     ),
     Code(
         "no-samples",
@@ -56,6 +78,15 @@ DATA = (
         "The data hold values of another kind",
         "Texts where numbers are needed, colours where a mask holds class numbers, numbers where a class is needed. "
         "Convert them before they are read.",
+        "$ netdsl train prices.net\n",
+        "",
+        files=(
+            (
+                "prices.net",
+                _prices("price"),
+            ),
+            ("prices.csv", "area,price\n50,1.5\n80,2.5\nlarge,1.9\n"),
+        ),
     ),
     Code(
         "data-value",

@@ -23,6 +23,8 @@ FILES = (
         "The file cannot be read",
         "The operating system refuses to open the file, or it is a pipe or a device. The message repeats the "
         "system's reason.",
+        "$ netdsl summary /dev/null\n",
+        "$ netdsl summary lenet\n",
     ),
     Code(
         "not-a-spec",
@@ -57,6 +59,12 @@ FILES = (
         "empty-spec",
         "The file declares nothing",
         "A spec declares blocks, nets, constants, recipes or imports; this one holds at most comments.",
+        "$ netdsl check empty.net\n",
+        "$ netdsl check full.net\n",
+        files=(
+            ("empty.net", "# nothing yet\n"),
+            ("full.net", "net Full {\n  input image [3, 8, 8]\n  gap -> linear(10)\n}\n"),
+        ),
     ),
     Code(
         "unknown-module",
@@ -69,6 +77,16 @@ FILES = (
         "cyclic-import",
         "Files import each other in a circle",
         "Each of the files needs the other one first. Move what both use into a third file.",
+        "$ netdsl check a.net\n",
+        "$ netdsl check c.net\n",
+        files=(
+            ("a.net", "from b import B\n\nblock A = B -> relu\n"),
+            ("b.net", "from a import A\n\nblock B = A -> relu\n"),
+            (
+                "c.net",
+                "block A = relu\nblock B = A -> conv(8, 3)\n\nnet C {\n  input image [3, 8, 8]\n  B -> gap\n}\n",
+            ),
+        ),
     ),
     Code(
         "format-unsafe",

@@ -89,7 +89,14 @@ LANGUAGE = (
         "expect Missing: params == 3\n",
         net("input x [4]\nlinear(2)") + "\nexpect Example: params == 10\n",
     ),
-    Code("no-net", "The file declares no net", "A net begins with `net Name { input image [3, 224, 224] ... }`."),
+    Code(
+        "no-net",
+        "The file declares no net",
+        "A net begins with `net Name { input image [3, 224, 224] ... }`.",
+        "$ netdsl summary parts.net\n",
+        "$ netdsl summary lenet\n",
+        files=(("parts.net", "block Unit(c) = conv(c, 3) -> relu\n"),),
+    ),
     Code(
         "unknown-size",
         "The inputs have no size of this name",

@@ -18,12 +18,18 @@ PLUGINS = (
         "A plug-in is checked before anything of it is registered: it is a `Plugin`, its names are new, ops have "
         "`infer`, `torch`, a docstring and examples that become PyTorch, components extend the class of their field "
         "and can be written in a recipe, functions are there. Further mistakes follow as notes.",
+        "$ netdsl summary lenet --plugin mine\n",
+        "$ netdsl summary lenet\n",
+        files=(("mine.py", "plugin = 3\n"),),
     ),
     Code(
         "plugin-failed",
         "A plug-in raises an exception",
         "The message names the plug-in, what of it was called, and the line of its own file. While training, the run "
         "is kept up to its last checkpoint, and `--resume` continues once the plug-in is corrected.",
+        "$ netdsl summary lenet --plugin broken\n",
+        "$ netdsl summary lenet\n",
+        files=(("broken.py", "import no_such_package\n"),),
     ),
     Code(
         "missing-plugin",

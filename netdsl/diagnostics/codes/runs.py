@@ -7,6 +7,8 @@ RUNS = (
         "no-such-device",
         "The machine has no such device",
         "`--device` takes `cpu`, `cuda` or `cuda:N`. Each process of this machine needs a GPU of its own.",
+        "$ netdsl train lenet --device cuda:99\n",
+        "",
     ),
     Code(
         "out-of-memory",
@@ -59,6 +61,9 @@ RUNS = (
         "not-empty",
         "The run directory is not empty",
         "A new run begins in a new or an empty directory, so that no run overwrites another. `--resume` resumes one.",
+        "$ netdsl train lenet -o run\n",
+        "",
+        files=(("run/notes.txt", "mine\n"),),
     ),
     Code(
         "run-in-use",
@@ -70,6 +75,9 @@ RUNS = (
         "The directory is not one of a run",
         "A run directory holds `run.json`, `recipe.json` and the spec; `netdsl train` makes one. The message names the "
         "file that is missing or damaged.",
+        "$ netdsl eval run\n",
+        "",
+        files=(("run/notes.txt", "mine\n"),),
     ),
     Code(
         "unfinished-run",

@@ -8,6 +8,9 @@ WEIGHTS = (
         "A file of weights cannot be read",
         "Weights are read from files of safetensors, `torch.save`, numpy and ONNX that hold tensors under names. Files "
         "that hold other objects are refused, because loading them could run code: save `model.state_dict()`.",
+        "$ netdsl weights lenet notes.safetensors\n",
+        "",
+        files=(("notes.safetensors", "to do: train it\n"),),
     ),
     Code(
         "unfit-weights",
@@ -53,6 +56,9 @@ WEIGHTS = (
         "not-a-model",
         "The file holds no ONNX model",
         "Its bytes are not those of an ONNX model, or the model has no nodes. A spec or weights under this name?",
+        "$ netdsl lift notes.onnx\n",
+        "",
+        files=(("notes.onnx", "to do: export it\n"),),
     ),
     Code(
         "foreign-model",
@@ -71,6 +77,8 @@ WEIGHTS = (
         "unknown-layer",
         "No layer has this name",
         "`--keep` names layers with weights as `netdsl summary` shows them, or a prefix of them: `head`, `stages.0`.",
+        "$ netdsl compile lenet --precision int8 --calibrate digits --keep nothing -o made\n",
+        "",
     ),
     Code(
         "unverified",
