@@ -21,14 +21,20 @@ VERDICTS = ((1e-3, "fades"), (0.1, "falls"), (10.0, "holds"), (1e3, "grows"), (m
 other end is bounded, and not the rate of a layer, which is harmless in ten layers and fatal in a hundred."""
 
 
+WEIGHING = ("conv", "linear", "attention")
+"""Families of ops by whose number the depth of a net without sums is counted."""
+
+
 class Row(Struct, frozen=True):
-    """One layer: what it gives, measured and expected, and the mean square of the gradient of it."""
+    """One layer: what it gives, measured and expected, and the mean square of the gradient of it. `weighs`: whether it
+    multiplies by weights, as norms and activations do not."""
 
     layer: str
     kind: str
     found: Moments
     expected: Moments | None
     gradient: float | None
+    weighs: bool
 
 
 def signal(subject: Subject, inits: Sequence[tuple[str, Any]]) -> Finding:
@@ -59,13 +65,14 @@ def _rows(subject: Subject, init: Any) -> list[Row]:
         if is_told(node) and values[node.outputs[0].name].is_floating_point():
             name = node.outputs[0].name
             slope = gradients.get(name)
-            rows.append(Row(node.path, node.op.kind, measured(values[name].detach()), expected[name], slope))
+            weighs = family(node.op) in WEIGHING
+            rows.append(Row(node.path, node.op.kind, measured(values[name].detach()), expected[name], slope, weighs))
     return rows
 
 
 def is_told(node: Node) -> bool:
     """Whether an op is a row: what has weights and what acts, and sums that close a residual link."""
-    return node.residual or family(node.op) in ("conv", "linear", "norm", "activation", "attention")
+    return node.residual or family(node.op) in (*WEIGHING, "norm", "activation")
 
 
 def _gradients(machine: Machine, values: Values) -> dict[str, float]:
@@ -83,20 +90,13 @@ def _gradients(machine: Machine, values: Values) -> dict[str, float]:
 def layers(rows: Sequence[Row]) -> list[Row]:
     """The rows by which the depth of a net is counted: its sums, or where it has none its layers with weights."""
     sums = [r for r in rows if r.kind == "add"]
-    return sums if len(sums) > 1 else [r for r in rows if r.kind not in ("add", *_acting(rows))]
+    return sums if len(sums) > 1 else [r for r in rows if r.weighs]
 
 
 def followed(rows: Sequence[Row]) -> list[Row]:
     """The layers that a signal is followed over: all but the head."""
     counted = layers(rows)
     return counted[:-1] if len(counted) > 3 and counted[-1].kind != "add" else counted
-
-
-def _acting(rows: Sequence[Row]) -> set[str]:
-    return {r.kind for r in rows if r.expected is not None and r.kind in ACTS} | set(ACTS)
-
-
-ACTS = ("relu", "gelu", "silu", "tanh", "sigmoid", "bn", "layernorm", "groupnorm", "rmsnorm", "instancenorm", "softmax")
 
 
 def _known(numbers: Sequence[float | None]) -> list[float]:

@@ -125,6 +125,13 @@ def test_the_words_say_what_the_numbers_say() -> None:
     assert set(found.plots[0].series) == {"xavier", "xavier by theory", "kaiming", "kaiming by theory"}
 
 
+@pytest.mark.parametrize("act", ["relu", "leaky_relu", "elu", "hardtanh", "mish", "prelu"])
+def test_depth_is_counted_by_layers_with_weights_whatever_acts(act: str) -> None:
+    text = f"net N {{ input x [64]\n repeat 9 {{ linear(64, bias=false) -> {act} }} }}"
+    forward, _ = signal(subject(text, "N"), []).said
+    assert re.search("(a layer|layers?) over 8 layers", forward), forward
+
+
 def test_theory_holds_along_a_whole_net() -> None:
     text = """
 net N {
