@@ -1,6 +1,7 @@
 """Products of values summed over named axes: `einsum`."""
 
 import re
+from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
@@ -72,8 +73,14 @@ class Einsum(Op, frozen=True):
         return Torch(expression=Call("torch.einsum", (self._equation(), *values)))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        names = [reshaped(g, o, *o.type.shape) if is_bare(o.type) else o.name for o in x]
-        return g.op("Einsum", *names, equation=self._equation())
+        """A batch of 1 beside another is no axis: ONNX takes sizes of one letter for equal."""
+        if not any(o.type.batched for o in x):
+            names = [reshaped(g, o, *o.type.shape) if is_bare(o.type) else o.name for o in x]
+            return g.op("Einsum", *names, equation=self._equation())
+        names = [
+            o.name if o.type.batched or is_bare(o.type) else g.op("Squeeze", o.name, g.const((0,), "int64")) for o in x
+        ]
+        return g.op("Einsum", *names, equation=self._equation([o.type.batched for o in x]))
 
     def _read(self) -> Pattern:
         pattern = read_pattern(self.pattern)
@@ -99,16 +106,18 @@ class Einsum(Op, frozen=True):
             bind(assume, side, floating(x, "einsum", i), sizes, i)
         return sizes
 
-    def _equation(self) -> str:
-        """The equation with a letter for each axis, and one for the batch."""
+    def _equation(self, batched: Sequence[bool] = ()) -> str:
+        """The equation with a letter for each axis, and one for the batch; `batched`: which inputs have one."""
         pattern = self._read()
         letters: dict[str, str] = {}
         free = [*"n", *ascii_letters.replace("n", "")]
         for name in dict.fromkeys(n for side in pattern.inputs for n in flat(side)):
             letters[name] = name[0] if name[0] in free else free[1]
             free.remove(letters[name])
+        has = (*(batched or (True for _ in pattern.inputs)), True)
         *inputs, result = (
-            "".join([free[0], *(letters[n] for n in flat(s))]) for s in (*pattern.inputs, pattern.result)
+            "".join([free[0] * leads, *(letters[n] for n in flat(s))])
+            for s, leads in zip((*pattern.inputs, pattern.result), has, strict=True)
         )
         return f"{','.join(inputs)}->{result}"
 

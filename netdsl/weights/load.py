@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -303,7 +303,7 @@ def _taken(own: Sequence[Slot], foreign: Foreign, found: Matching, rules: Rules)
     for each in found.matches:
         if each.change != "classes":
             values = own_values(each, foreign.tensors, shapes, rules.channels)
-            _check_numbers(foreign.path, each.foreign.keys[0], values.values())
+            _check_numbers(foreign.path, each.foreign.keys[0], values)
             state |= values if rules.keep_dtype else {k: _single(k, a) for k, a in values.items()}
     return state
 
@@ -312,9 +312,11 @@ def _single(key: str, array: Any) -> Any:
     return array.astype("int64" if is_counter(key) else "float32") if is_floating(array) else array
 
 
-def _check_numbers(path: str, name: str, arrays: Iterable[Any]) -> None:
-    """Refuse weights that are not finite."""
-    for array in arrays:
+def _check_numbers(path: str, name: str, arrays: Mapping[str, Any]) -> None:
+    """Refuse weights that are not finite, and variances below 0, of which norms make such."""
+    for key, array in arrays.items():
+        if key.endswith("running_var") and (array < 0).any():
+            raise WeightsError("unfit-weights", f"`{name}` of {path} holds a variance below 0")
         wide = array if array.dtype == "float64" else array.astype("float32")
         if is_floating(array) and not np.isfinite(wide).all():
             raise WeightsError("not-finite", f"`{name}` of {path} is not finite: it holds NaN or infinity")

@@ -158,6 +158,9 @@ MATRIX = "m = param((3, 9), init=normal) -> narrow(0, L, axis=1)"
         f"{VECTOR}\n  concat(x, v -> flip(axis=0) -> reshape((1, L)))",
         f"{MATRIX}\n  y = m -> permute((1, 0)) -> narrow(0, L)\n  x + (y -> permute((1, 0)))",
         "m = param((9, 9), init=normal) -> narrow(0, L) -> narrow(0, L, axis=1)\n  matmul(a=x, b=m)",
+        f'{MATRIX}\n  einsum("c l, c m -> l m", x, m) -> gelu',
+        "m = param((3, 9, 9), init=normal) -> narrow(0, L, axis=1) -> narrow(0, L, axis=2)\n"
+        '  einsum("c l m, c m -> c l", m, x)',
         f"{MATRIX}\n  stack(x, m -> pad((1, 0)) -> narrow(0, L, axis=1))",
     ],
 )

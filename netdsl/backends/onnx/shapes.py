@@ -54,7 +54,7 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     between = [name for node in graph.nodes for name in node.outputs if name not in known]
     said = {n: type_of(n, graph.results[n], batch) for n in between if _has_type(graph.results.get(n))}
     bare = _without_weights(model, graph)
-    bare.graph.value_info.extend(said.values())
+    _cut(bare, said)
     inferred = _inferred(bare)
     if reshaped := _of_reshapes(graph, inferred, said, batch):
         bare.graph.value_info.extend(reshaped.values())
@@ -62,6 +62,16 @@ def add_types(model: ModelProto, graph: Finished, batch: str) -> None:
     _settle_outputs(model, graph, inferred)
     types = dict(filter(lambda item: _is_known(item[1]), inferred.items())) | said
     model.graph.value_info.extend(types[n] for n in between if n in types)
+
+
+def _cut(bare: ModelProto, said: Mapping[str, ValueInfoProto]) -> None:
+    """Have inference start behind each value whose type is said: onnx's rule for Einsum takes one size for another
+    and what it infers wins over what is said."""
+    for node in bare.graph.node:
+        for i, name in enumerate(node.output):
+            if name in said:
+                node.output[i] = f"{name}.inferred"
+    bare.graph.input.extend(said.values())
 
 
 def _has_type(value: Value | None) -> bool:
