@@ -24,7 +24,7 @@ def pages() -> dict[str, str]:
 
 
 def _page() -> Iterator[str]:
-    yield "| command | |\n|---|---|"
+    yield "| command | purpose |\n|---|---|"
     yield from (f"| [`{name}`](#{name}) | {text} |" for name, text in COMMANDS.items())
     for name in COMMANDS:
         module = import_module(f"netdsl.cli.{name}")
@@ -45,7 +45,7 @@ class _Wide(argparse.HelpFormatter):
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     actions = [a for a in parser._actions if a.help != argparse.SUPPRESS]
     if actions:
-        yield "| argument | |\n|---|---|"
+        yield "| argument | meaning |\n|---|---|"
         formatter = parser._get_formatter()
         for action in actions:
             shown = formatter._format_action_invocation(action).replace("|", "&#124;")
