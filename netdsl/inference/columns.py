@@ -73,8 +73,7 @@ class Column(Struct, frozen=True):
         """Raise DataError where a column of another table holds something else than in training."""
         if self.kind == "number" and not is_number(self.name, raw, where):
             raise DataError("data-type", f"column `{self.name}` of {where} holds texts, and numbers in training")
-        missing = all(text is None for text in as_texts(raw))
-        if self.is_dated and not missing and _dated(self.name, raw, where) != self.kind:
+        if self.is_dated and not is_missing(raw).all() and _dated(self.name, raw, where) != self.kind:
             message = f"column `{self.name}` of {where} holds no {self.kind}s, and {self.kind}s in training"
             raise DataError("data-type", message)
 
@@ -175,6 +174,11 @@ def as_numbers(raw: np.ndarray) -> np.ndarray:
     except ValueError:
         found = (_parsed(text) for text in raw)
         return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+
+
+def is_missing(raw: np.ndarray) -> np.ndarray:
+    """Where a value is missing, bool [N]."""
+    return np.isnan(raw) if raw.dtype.kind == "f" else np.fromiter((v is None for v in raw), bool, len(raw))
 
 
 def as_texts(raw: np.ndarray) -> list[str | None]:

@@ -181,7 +181,8 @@ def _table(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
     if not trained.columns:
         raise DataError("unfit-input", f"{path} is a table, and the net was not trained on one")
     component: Columns = ParquetTable(file=str(path), target="") if path.suffix == ".parquet" else trained.written
-    table = encoded(load_columns(path, component), trained.columns, str(path))
+    categories = {c.name for c in trained.columns if c.is_category}
+    table = encoded(load_columns(path, component, categories), trained.columns, str(path))
     return for_inputs(table, trained.inputs, str(path))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +20,92 @@ from netdsl.inference.errors import DataError
 from netdsl.inference.notations import with_points
 from netdsl.recipe.columns import Columns, Csv
 
+CHUNK = 2**18
+"""Cells of a CSV file that are texts at the same time, where a column holds numbers."""
 
-def load_columns(file: Path, source: Columns) -> Raw:
-    """The columns of a file of the kind that a recipe's component names."""
+
+def load_columns(file: Path, source: Columns, texts: Collection[str] = ()) -> Raw:
+    """The columns of a file of the kind that a recipe's component names. `texts`: those that stay as they are written,
+    as categories, also where all their cells are numbers."""
     if not isinstance(source, Csv):
         return parquet_columns(file)
-    found = csv_columns(file, source.separator)
     if source.decimal == ".":
-        return found
+        return csv_columns(file, source.separator, {*texts, *source.categories, source.group})
     names = (*source.ignore, *source.categories)
+    found = csv_columns(file, source.separator, None)
     return {n: raw if n in names else with_points(n, raw, str(file)) for n, raw in found.items()}
 
 
-def csv_columns(file: Path, separator: str = "") -> Raw:
-    """The columns of a CSV file as texts. Raises DataError for a line that has other cells than the first."""
+def csv_columns(file: Path, separator: str = "", texts: Collection[str] | None = ()) -> Raw:
+    """The columns of a CSV file: numbers where all cells are, but for those in `texts` (None: all), or texts. Raises
+    DataError for a line that has other cells than the first."""
     if not file.is_file():
         raise DataError(
             "missing-data", f"there is no file {file}", "say where it is: `--data 'csv(\"...\", target=...)'`"
         )
     try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            lines = csv.reader(stream, delimiter=separator or _separator(first), strict=True)
-            names = [name.strip() for name in next(lines, [])]
-            _check_header(names, file)
-            rows = [_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells]
+        found = _csv_columns(file, separator, texts)
+        if mixed := {column.name for column in found if column.is_mixed}:
+            found = _csv_columns(file, separator, {*(texts or ()), *mixed})
     except UnicodeDecodeError as error:
         message = f"{file} is not UTF-8 text: {error.reason} at byte {error.start}"
         raise DataError("unreadable-data", message, "save it as UTF-8: `iconv -f latin1 -t utf-8`") from None
     except csv.Error as error:
         raise DataError("unreadable-data", f"{file} is not a CSV file: {error}") from None
-    if not rows:
+    if not found[0].parts:
         raise DataError("no-samples", f"{file} has no rows below its column names")
-    return {name: np.array(column, dtype=object) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {column.name: np.concatenate(column.parts) for column in found}
+
+
+class _Cells:
+    """The cells of a column: numbers as long as all are (NaN where one is missing), or texts. `is_mixed`: what came
+    before the first text is lost."""
+
+    def __init__(self, name: str, as_texts: bool) -> None:
+        self.name = name
+        self.as_texts = as_texts
+        self.is_mixed = False
+        self.parts: list[np.ndarray] = []
+
+    def add(self, cells: Sequence[str]) -> None:
+        if not self.as_texts and (numbers := _numbers(cells)) is not None:
+            self.parts.append(numbers)
+            return
+        self.is_mixed = (bool(self.parts) and not self.as_texts) or self.is_mixed
+        self.as_texts = True
+        self.parts.append(np.array([_text(cell) for cell in cells], dtype=object))
+
+
+def _numbers(cells: Sequence[str]) -> np.ndarray | None:
+    """Cells as float64, NaN where one is missing; None where one is a text."""
+    try:
+        return np.array(cells, dtype=np.float64)
+    except ValueError:
+        pass
+    try:
+        return np.array([np.nan if cell.strip().lower() in MISSING else cell for cell in cells], dtype=np.float64)
+    except ValueError:
+        return None
+
+
+def _text(cell: str) -> str | None:
+    text = cell.strip()
+    return None if text.lower() in MISSING else text
+
+
+def _csv_columns(file: Path, separator: str, texts: Collection[str] | None) -> list[_Cells]:
+    with open(file, newline="", encoding="utf-8-sig") as stream:
+        first = stream.readline()
+        stream.seek(0)
+        lines = csv.reader(stream, delimiter=separator or _separator(first), strict=True)
+        names = [name.strip() for name in next(lines, [])]
+        _check_header(names, file)
+        found = [_Cells(name, texts is None or name in texts) for name in names]
+        rows = (_row(cells, names, i, file) for i, cells in enumerate(lines, 1) if cells)
+        while chunk := list(islice(rows, max(64, CHUNK // len(names)))):
+            for column, own in zip(found, zip(*chunk, strict=True), strict=True):
+                column.add(own)
+    return found
 
 
 def _separator(first: str) -> str:
@@ -72,16 +125,15 @@ def _check_header(names: list[str], file: Path) -> None:
         )
 
 
-def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str | None]:
+def _row(cells: list[str], names: list[str], i: int, file: Path) -> list[str]:
     if len(cells) != len(names):
         message = f"row {i:,} of {file} has {len(cells)} cells, and there are {len(names)} columns"
         raise DataError("unreadable-data", message, "cells that hold the separator stand in double quotes")
-    broken = next((name for name, cell in zip(names, cells, strict=True) if "\0" in cell), None)
-    if broken is not None:
+    if "\0" in "".join(cells):
+        broken = next(name for name, cell in zip(names, cells, strict=True) if "\0" in cell)
         message = f"row {i:,} of {file} holds a NUL character in column `{broken}`"
         raise DataError("unreadable-data", message, "the file is damaged, or no text; save it again")
-    stripped = (cell.strip() for cell in cells)
-    return [None if cell.lower() in MISSING else cell for cell in stripped]
+    return cells
 
 
 def parquet_columns(file: Path) -> Raw:
@@ -92,10 +144,9 @@ def parquet_columns(file: Path) -> Raw:
         raise DataError(
             "missing-data", f"there is no file {file}", "say where it is: `--data 'table(\"...\", target=...)'`"
         )
-    with as_parquet(file):
-        about = parquet.read_metadata(file)
-        check_rows(file, about.num_rows, about.num_columns)
-        table = parquet.read_table(file)
+    with as_parquet(file), parquet.ParquetFile(file) as opened:
+        check_rows(file, opened.metadata.num_rows, opened.metadata.num_columns)
+        table = opened.read()
     return {name: _of_arrow(table[name]) for name in table.column_names}
 
 

@@ -210,6 +210,16 @@ def test_shards_that_cannot_be_read_are_named(here: Path, content: bytes | None,
         data(here)
 
 
+def test_a_size_beyond_any_file(here: Path) -> None:
+    whole = bytearray((here / "train-2.tar").read_bytes())
+    whole[124:136] = b"\x80" + (2**80).to_bytes(11, "big")
+    whole[148:156] = b" " * 8
+    whole[148:156] = b"%06o\0 " % sum(whole[:512])
+    (here / "train-2.tar").write_bytes(whole)
+    with pytest.raises(DataError, match=r"train-2\.tar is not a tar file as it should be"):
+        data(here)
+
+
 def test_more_classes_than_can_be_named(here: Path) -> None:
     """A damaged number is no reason to list all below it."""
     write_tar(here / "train-3.tar", range(3), lambda i: str(10**15))

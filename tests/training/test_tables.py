@@ -14,6 +14,7 @@ from recipe_harness import recipe
 from safetensors.torch import load_file
 
 from netdsl.cli.main import main
+from netdsl.inference.tables import csv_columns
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.readers import read
 
@@ -190,3 +191,16 @@ def test_a_net_is_trained_on_parquet_read_by_processes(
         runs.append(load_file(folder / "model.safetensors"))
     assert all(torch.equal(runs[0][n], runs[1][n]) for n in runs[0])
     assert main(["eval", str(tmp_path / "run0")]) == 0
+
+
+def test_a_column_of_numbers_is_held_as_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 bytes each, and not a text; one whose texts begin later keeps its first cells as they are written."""
+    monkeypatch.setattr("netdsl.inference.tables.CHUNK", 1)
+    rows = [f" {i}.50 ,0{i % 3},{'late' if i == 130 else f'0{i}'},{'NA' if i % 2 else i}" for i in range(140)]
+    (tmp_path / "a.csv").write_text("\n".join(["number,code,mixed,gaps", *rows]))
+    found = csv_columns(tmp_path / "a.csv", texts={"code"})
+    assert {n: c.dtype.kind for n, c in found.items()} == {"number": "f", "code": "O", "mixed": "O", "gaps": "f"}
+    assert found["number"][:2].tolist() == [0.5, 1.5]
+    assert found["code"][:4].tolist() == ["00", "01", "02", "00"]
+    assert found["mixed"][[1, 129, 130]].tolist() == ["01", "0129", "late"]
+    assert np.isnan(found["gaps"][1::2]).all()

@@ -23,6 +23,7 @@ from netdsl.inference.columns import (
     column_of,
     described,
     encoded,
+    is_missing,
     is_number,
     listed,
 )
@@ -30,7 +31,7 @@ from netdsl.inference.dates import is_date
 from netdsl.inference.notations import check_notation
 from netdsl.inference.tables import load_columns, plain
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
-from netdsl.training.data.dataset import DataError, DataSet, Refitted, Split
+from netdsl.training.data.dataset import MOST_CLASSES, DataError, DataSet, Refitted, Split
 from netdsl.training.data.division import check_grouped, group_numbers, held_rows, in_both
 from netdsl.training.readers.registry import READERS
 
@@ -53,8 +54,10 @@ def read(source: Columns, base: Path, shape: tuple[int, ...], outputs: int) -> D
 
 def read_columns(source: Columns, base: Path, known: Known | None = None) -> DataSet:
     """The data set of a file with columns, for a net that is trained on it or, `known`, was on another."""
-    raw = load_columns(base / source.file, source)
-    test = load_columns(base / source.test, source) if source.test else None
+    texts = {c.name for c in known.columns if c.is_category} if known else set()
+    raw = load_columns(base / source.file, source, texts)
+    texts |= {name for name, column in raw.items() if column.dtype.kind != "f"}
+    test = load_columns(base / source.test, source, texts) if source.test else None
     return table_of(source, raw, test, source.file, source.test, known)
 
 
@@ -171,8 +174,10 @@ def _targets(
 
 
 def _are_classes(values: np.ndarray, known: tuple[str, ...] | None) -> bool:
-    """Whether numbers are classes: where those known are, or all are whole."""
-    return _whole(values) if known is None else bool(known)
+    """Whether numbers are classes: where those known are, or all are whole and not too many."""
+    if known is not None:
+        return bool(known)
+    return _whole(values) and (len(values) <= MOST_CLASSES or len(np.unique(values)) <= MOST_CLASSES)
 
 
 def _numbers(values: np.ndarray, where: str) -> Tensor:
@@ -186,9 +191,9 @@ def _target_is_number(source: Columns, name: str, raw: Raw, where: str) -> bool:
     """Whether a target holds numbers. Raises DataError where one is missing."""
     if name not in raw:
         raise DataError("missing-column", f"{where} has no column `{name}`", f"it has {listed(raw)}")
-    gone = [text is None for text in as_texts(raw[name])]
-    if any(gone):
-        raise DataError("data-value", f"row {gone.index(True) + 1:,} of {where} has no `{name}` to predict")
+    gone = is_missing(raw[name])
+    if gone.any():
+        raise DataError("data-value", f"row {int(np.argmax(gone)) + 1:,} of {where} has no `{name}` to predict")
     if name in source.categories or is_number(name, raw[name], where):
         return name not in source.categories
     if is_date(name, raw[name], where):
@@ -205,15 +210,16 @@ def _whole(values: np.ndarray) -> bool:
 def _classes(
     name: str, raw: np.ndarray, numbers: bool, where: str, known: tuple[str, ...] | None
 ) -> tuple[Tensor, tuple[str, ...]]:
-    texts = as_texts(as_numbers(raw) if numbers else raw)
-    classes = known or tuple(sorted({str(t) for t in texts}, key=float if numbers else None))
-    place = {text: i for i, text in enumerate(classes)}
-    for i, text in enumerate(texts, 1):
-        if text not in place:
-            raise DataError(
-                "unknown-class", f"row {i:,} of {where}: `{name}` is `{text}`, which has no row to train on"
-            )
-    return torch.tensor([place[str(text)] for text in texts]), classes
+    own = as_numbers(raw) if numbers else np.array(as_texts(raw), dtype=object)
+    values, found = np.unique(own, return_inverse=True)
+    texts = [str(text) for text in as_texts(values)]
+    place = {text: i for i, text in enumerate(known or texts)}
+    number = np.array([place.get(text, -1) for text in texts], dtype=np.int64)[found]
+    if (new := number < 0).any():
+        row = int(np.argmax(new))
+        message = f"row {row + 1:,} of {where}: `{name}` is `{texts[found[row]]}`, which has no row to train on"
+        raise DataError("unknown-class", message)
+    return torch.from_numpy(number), known or tuple(texts)
 
 
 def frame_columns(frame: Any, what: str) -> Raw:

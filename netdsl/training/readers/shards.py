@@ -140,7 +140,7 @@ def _tar(source: Shards, file: str) -> Tar:
                 image, label = _sample(source, f"{file}: the sample `{name}`", list(members))
                 places.append((image.offset_data, image.size))
                 labels.append(_label(archive, label))
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:  # a size of 2**80 is more than `seek` takes
         raise DataError("unreadable-data", f"{file} is not a tar file as it should be, uncompressed: {error}") from None
     at = np.array(places, dtype=np.int64).reshape(-1, 2)
     if len(at) and int(at.sum(1).max()) > os.path.getsize(file):
