@@ -24,7 +24,7 @@ def explained(code: Code, paint: Paint = PLAIN) -> str:
     text = f"{paint(code.name, 'bold')}: {code.title}\n\n{code.explanation}\n"
     for title, example in code.examples:
         text += f"\n{title}:\n\n" + "\n".join(f"    {line}".rstrip() for line in example.rstrip().split("\n")) + "\n"
-    return text
+    return text + _unshown(code)
 
 
 def listed(paint: Paint = PLAIN) -> str:
@@ -43,7 +43,11 @@ def section(code: Code) -> str:
     text = f"\n## {code.name}\n\n**{code.title}.** {code.explanation}\n"
     for title, example in code.examples:
         text += f"\n{title}:\n\n```text\n{example.rstrip()}\n```\n"
-    return text
+    return text + _unshown(code)
+
+
+def _unshown(code: Code) -> str:
+    return f"\nNo example: {code.unshown}.\n" if code.unshown else ""
 
 
 def _ordered() -> list[Code]:

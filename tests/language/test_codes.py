@@ -16,6 +16,8 @@ from netdsl.diagnostics.codes import TABLE
 from netdsl.diagnostics.codes.code import Code
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
+from netdsl.plugins.known import LOADED
+from netdsl.plugins.loading import unload
 from netdsl.source import Source
 
 MAKERS = {"fault", "Diagnostic", "diagnostic", "say", "_say", "found", "warning", "error"}
@@ -65,9 +67,23 @@ def codes_of(text: str) -> set[str]:
 
 WRITTEN = [c for c in TABLE.values() if c.wrong and not c.wrong.startswith("$ ")]
 TYPED = [c for c in TABLE.values() if c.wrong.startswith("$ ")]
+SLOW = {"changed-experiment"}
+"""Those that start processes."""
 
 
-@pytest.mark.parametrize("code", TYPED, ids=lambda c: c.name)
+def test_every_code_has_an_example_or_says_why_it_has_none() -> None:
+    assert not [code.name for code in TABLE.values() if bool(code.wrong) == bool(code.unshown)]
+    assert not [code.name for code in TABLE.values() if code.unshown and (code.right or code.files)]
+
+
+def run(lines: str) -> list[int]:
+    """The exit codes of command lines."""
+    return [main(shlex.split(line)[2:]) for line in lines.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(c, marks=[pytest.mark.slow] if c.name in SLOW else [], id=c.name) for c in TYPED]
+)
 def test_examples_of_command_lines(
     code: Code, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,11 +92,15 @@ def test_examples_of_command_lines(
     for name, text in code.files:
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(text)
-    assert main(shlex.split(code.wrong)[2:]) != 0
-    shown = capsys.readouterr()
-    assert f"[{code.name}]" in shown.err + shown.out
-    for line in code.right.splitlines():
-        assert main(line.split()[2:]) == 0, line
+    known = {*LOADED}
+    try:
+        *prepared, last = run(code.wrong)
+        shown = capsys.readouterr()
+        assert (f"[{code.name}]" in shown.err + shown.out, bool(last), any(prepared)) == (True, True, False)
+        assert not any(run(code.right))
+    finally:
+        for plugin in {*LOADED} - known:
+            unload(plugin)
 
 
 @pytest.mark.parametrize("code", WRITTEN, ids=lambda c: c.name)

@@ -9,8 +9,8 @@ class Code(Struct, frozen=True):
     """One kind of mistake: its name, a title, why it is one, and a wrong and a right spec.
 
     `wrong` gives a diagnostic of this code when checked and `right` gives none of it. Where the mistake is one of a
-    command line both are one, `$ netdsl ...`, over the `files` by name; `right` is empty where it needs what no text
-    can hold, both are where nothing can show it (a machine, a run that was stopped).
+    command line both are such lines, `$ netdsl ...`, over the `files` by name: the last one of `wrong` fails. `right`
+    is empty where it needs what no text can hold. A code without an example says in `unshown` why it has none.
     """
 
     name: str
@@ -19,6 +19,7 @@ class Code(Struct, frozen=True):
     wrong: str = ""
     right: str = ""
     files: tuple[tuple[str, str], ...] = ()
+    unshown: str = ""
 
     @property
     def examples(self) -> tuple[tuple[str, str], ...]:
@@ -37,3 +38,7 @@ def recipe(body: str, net: str = "input image [1, 8, 8]\n  flatten -> linear(10)
     """An example spec: a small classifier and a recipe with this body."""
     lines = "\n".join(f"  {line}" for line in body.splitlines())
     return f"net Example {{\n  {net}\n}}\n\nrecipe Short for Example {{\n{lines}\n}}\n"
+
+
+SMALL = recipe("data = digits\nsteps = 2")
+"""A spec that trains in a moment."""

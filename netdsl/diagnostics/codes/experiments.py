@@ -22,6 +22,7 @@ def experiment(entries: str, net: str = NET) -> str:
 
 
 RIGHT = experiment("vary width = [8, 16, 32]\nmeasure = [test.top1, params]")
+SHORT = experiment("vary width = [4, 8]\nmeasure = [test.top1]", NET.replace("epochs = 3", "steps = 1"))
 
 EXPERIMENTS = (
     Code(
@@ -83,17 +84,24 @@ EXPERIMENTS = (
         "The folder is not one of this experiment",
         "It holds something else, an experiment of another name, or one written by a newer version of netdsl. Choose "
         "another folder with `-o`.",
+        "$ netdsl experiment widths.net -o out\n",
+        "",
+        files=(("widths.net", SHORT), ("out/notes.txt", "mine\n")),
     ),
     Code(
         "changed-experiment",
         "The folder holds runs of an earlier form of the experiment",
         "Runs are kept by what decides them: the net, the recipe and the seed. A run of the same cell that was decided "
         "by something else would be mixed up with new ones. Choose another folder, or delete the one that is named.",
+        "$ netdsl experiment widths.net -o out\n$ netdsl experiment widths.net -o out --set steps=2\n",
+        "",
+        files=(("widths.net", SHORT),),
     ),
     Code(
         "worker-died",
         "A process that trains cells has ended",
         "Usually the system ended it for want of memory. The cell is tried once more; with fewer workers "
         "(`--workers 1`) each has more memory.",
+        unshown="a process has to be ended from outside",
     ),
 )

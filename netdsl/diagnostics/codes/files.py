@@ -31,12 +31,14 @@ FILES = (
         "The file holds no text",
         "Specs are UTF-8 text. This file holds bytes that no text has, so it is something else: an image, an "
         "archive, a checkpoint.",
+        unshown="a binary file is no text",
     ),
     Code(
         "not-utf8",
         "The text is not UTF-8",
         "Specs are stored as UTF-8. The message names the first byte that does not belong to it; most editors"
         " can convert the file.",
+        unshown="what is shown here is UTF-8",
     ),
     Code(
         "too-large",
@@ -93,10 +95,12 @@ FILES = (
         "The formatter cannot prove its result",
         "`netdsl fmt` writes a file only if the new text has the same syntax tree and the same comments as "
         "the old one. This is a bug in netdsl: the file was left alone; please report it.",
+        unshown="only a bug of the formatter gives it",
     ),
     Code(
         "internal-error",
         "The language server failed on this text",
         "This is a bug in netdsl: please report it with the spec. The server continues with the next edit.",
+        unshown="only a bug of the server gives it",
     ),
 )

@@ -115,6 +115,7 @@ LANGUAGE = (
         "too-deep",
         "The spec is nested too deeply",
         "Brackets, blocks and imports nest to a fixed depth, so that no spec exhausts the machine.",
+        unshown="a text that is nested deeply enough fills pages",
     ),
     Code(
         "requirement",
@@ -150,6 +151,12 @@ LANGUAGE = (
         "migration",
         "This version of the language reads it in another way",
         "`netdsl check --migrate` lists what meant something else before; `docs/language.md` ends with changes.",
+        "$ netdsl check old.net --migrate\n",
+        "$ netdsl check new.net --migrate\n",
+        files=(
+            ("old.net", net("input x [4, 8, 8]\nparts = [x -> conv(4, 3), relu]\nparts[0] -> relu")),
+            ("new.net", net("input x [4, 8, 8]\nparts = [{ x -> conv(4, 3) }, relu]\nparts[0] -> relu")),
+        ),
     ),
     Code(
         "duplicate-argument",

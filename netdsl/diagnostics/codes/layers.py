@@ -93,16 +93,30 @@ LAYERS = (
         "cannot-share",
         "A shared layer is used in a way that PyTorch source cannot express",
         "A layer that is shared between definitions must be a member of one that contains all its uses.",
+        "$ netdsl compile shared.net --emit torch\n",
+        "",
+        files=(
+            (
+                "shared.net",
+                net(
+                    "input a [8]\ninput b [8, 3, 3]\nshare norm = layernorm\noutput c = a -> norm\noutput d = b -> norm"
+                ),
+            ),
+        ),
     ),
     Code(
         "cannot-express-size",
         "A size cannot be computed from the inputs of the module",
         "The PyTorch source reads named sizes from the shapes of a module's inputs. Give the block an input that has "
         "the size, or fix it with `--size`.",
+        unshown="no spec is known that gives it: the sizes of a spec are read off the tensors that flow in",
     ),
     Code(
         "opset",
         "The ONNX opset has no form for this layer",
         "Newer opsets have more operators: `--opset 20`. The message names the first one that has it.",
+        "$ netdsl compile resized.net --opset 17\n",
+        "$ netdsl compile resized.net --opset 18\n",
+        files=(("resized.net", net("input image [3, 8, 8]\nupsample(2, mode=bilinear, antialias=true)")),),
     ),
 )

@@ -1,6 +1,30 @@
 """Codes of mistakes in plug-ins, and of plug-ins that are not there."""
 
-from netdsl.diagnostics.codes.code import Code
+from netdsl.diagnostics.codes.code import Code, net
+
+TWOFOLD = """\
+from netdsl.plugins import *
+
+plugin = Plugin("twofold")
+
+
+@plugin.op("twice")
+class Twice(Op, frozen=True):
+    "Two times x."
+
+    examples = (Example("twice"),)
+
+    def infer(self, assume, *x):
+        return x[0]
+
+    def torch(self, *x):
+        return Torch(None, Call("twofold.doubled", (X(),)), imports=("twofold",))
+
+
+def doubled(x):
+    return 2 * x
+"""
+"""A plug-in whose layer has no ONNX form."""
 
 PLUGINS = (
     Code(
@@ -37,11 +61,15 @@ PLUGINS = (
         "A run records the plug-ins that its net and recipe need. Opening it loads nothing by itself: name them with "
         "`--plugin NAME`, with `[tool.netdsl] plugins` in the pyproject.toml of the working directory, or with "
         "`netdsl.plugins.load`.",
+        unshown="a plug-in has to be gone between two commands",
     ),
     Code(
         "no-onnx-form",
         "A layer of a plug-in has no ONNX form",
         "Its author has written no `onnx`, and the message repeats the reason where one is given. `--emit torch` "
         "writes the net as PyTorch, and a training leaves everything but model.onnx.",
+        "$ netdsl compile twice.net --plugin twofold\n",
+        "$ netdsl compile twice.net --plugin twofold --emit torch\n",
+        files=(("twofold.py", TWOFOLD), ("twice.net", net("input x [4]\ntwice"))),
     ),
 )

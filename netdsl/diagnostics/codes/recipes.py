@@ -6,6 +6,7 @@ SMALL = "net Example {\n  input x [3]\n  linear(10)\n}\n\n"
 RESIDUAL = (
     "input image [1, 8, 8]\n  conv(8, 3)\n  residual { conv(8, 3, bias=false) -> bn }\n  relu\n  gap -> linear(10)"
 )
+DROPPED = "input image [1, 8, 8]\n  flatten -> linear(32) -> relu -> dropout(0.2) -> linear(10)"
 GRAY = "input image [1, 28, 28]\n  flatten -> linear(10)"
 TWO = "input x [20]\n  output main = linear(10)\n  output side = x -> linear(10)"
 
@@ -45,7 +46,7 @@ RECIPES = (
         "A field takes something else",
         "The message says what the field takes; `netdsl recipe --fields FIELD` shows it with examples.",
         recipe("drop_path = 0.1"),
-        recipe("dropout = linear(0, 0.1)"),
+        recipe("dropout = linear(0, 0.1)", DROPPED),
     ),
     Code(
         "bad-value",
@@ -236,7 +237,7 @@ RECIPES = (
         "`drop_path`, `zero_last_norm`, `fixup` and `skipinit` act on residual links, which are written "
         "`residual { ... }`.",
         recipe("drop_path = linear(0, 0.1)"),
-        recipe("dropout = linear(0, 0.1)"),
+        recipe("dropout = linear(0, 0.1)", DROPPED),
     ),
     Code(
         "balanced-twice",
