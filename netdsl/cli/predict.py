@@ -121,17 +121,27 @@ def _text(found: list[dict[str, Any]], kind: str) -> str:
 
 
 def _cells(prediction: dict[str, Any]) -> dict[str, Any]:
-    """A prediction as a row: guesses in columns of their own, with a number from the second on."""
-    row: dict[str, Any] = {"sample": prediction["sample"]}
+    """A prediction as a row: guesses in columns of their own, with a number from the second on; the columns of outputs
+    behind the first begin with their names."""
+    row: dict[str, Any] = {"sample": prediction["sample"]} if "sample" in prediction else {}
     for rank, guess in enumerate(prediction.get("guesses", ()), 1):
         row |= {name if rank == 1 else f"{name}_{rank}": value for name, value in guess.items()}
     for kind, prefix in (("probabilities", "p_"), ("labels", ""), ("values", ""), ("shares", "share_")):
         row |= {f"{prefix}{name}": value for name, value in prediction.get(kind, {}).items()}
-    return row | ({"mask": prediction["mask"]} if "mask" in prediction else {})
+    row |= {"mask": prediction["mask"]} if "mask" in prediction else {}
+    for output, said in prediction.get("outputs", {}).items():
+        row |= {f"{output}_{name}": value for name, value in _cells(said).items()}
+    return row
 
 
 def _line(prediction: dict[str, Any]) -> str:
-    """A prediction for readers."""
+    """A prediction for readers: the first output, then the others after their names."""
+    others = "".join(f"; {named(name)}: {_words(said)}" for name, said in prediction.get("outputs", {}).items())
+    return visible(f"{prediction['sample']}: {_words(prediction)}{others}")
+
+
+def _words(prediction: dict[str, Any]) -> str:
+    """The words of an output about a sample."""
     parts = [f"{named(g['class'])} {g['probability']:.1%}{_deviation(g)}" for g in prediction.get("guesses", ())]
     if "probabilities" in prediction:
         parts = [f"{named(name)} {value:.1%}" for name, value in prediction["probabilities"].items()]
@@ -139,7 +149,7 @@ def _line(prediction: dict[str, Any]) -> str:
     parts += [f"{named(name)} {value:.1%}" for name, value in shares.items()]
     parts += [f"{named(name)} {value:.6g}" for name, value in prediction.get("values", {}).items()]
     mask = f" -> {prediction['mask']}" if "mask" in prediction else ""
-    return visible(f"{prediction['sample']}: {', '.join(parts)}{mask}")
+    return f"{', '.join(parts)}{mask}"
 
 
 def _deviation(guess: dict[str, float]) -> str:

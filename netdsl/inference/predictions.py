@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,63 @@ class Wanted(Struct, frozen=True):
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
     """Predict the samples of some files, one after the other. Raises DataError."""
     written: set[Path] = set()
-    compute = trained.compute if wanted.deviation else averaged(trained.compute, trained.recipe)
+    compute = trained.compute if wanted.deviation else averaged(trained)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
-        computed = np.asarray(compute(*inputs))
-        of_nodes = _gives_nodes(trained, computed)
-        if takes_graphs(trained) and not of_nodes:  # [..., B, 1, C]: each sample is a batch of one graph
-            computed = computed.squeeze(-2)
-        outputs = _activated(trained, computed, wanted, -1 if of_nodes else 2)
+        first, *others = _outputs(trained, compute(*inputs), wanted)
         for i, sample in enumerate(batch):
-            if of_nodes:
-                yield from _of_nodes(trained, sample, outputs[:, i], wanted)
-                continue
-            yield {"sample": sample.name, **_said(trained, outputs[:, i], wanted, _mask_file(sample, wanted, written))}
+            for node in range(first.values.shape[2]) if first.of_nodes else (None,):
+                yield {
+                    "sample": sample.name if node is None else f"{sample.name}:{node + 1}",
+                    **_said(trained, first.of(i, node), wanted, _mask_file(sample, wanted, written)),
+                    **_beside(trained, others, (i, node), wanted, partial(_mask_file, sample, wanted, written)),
+                }
+
+
+class Output(Struct, frozen=True, eq=False):
+    """An output of a batch. `values`: [passes, B, ...]; `learned`: what targets were compared with; `of_nodes`:
+    whether axis 2 counts the nodes of a graph, or the places of a sequence."""
+
+    name: str
+    values: np.ndarray
+    learned: bool
+    of_nodes: bool
+
+    def of(self, sample: int, node: int | None) -> np.ndarray:
+        """The values of a sample, or of a node of it, [passes, ...]."""
+        here = self.values[:, sample]
+        return here if node is None or not self.of_nodes else here[:, node]
+
+
+def _outputs(trained: Trained, computed: Iterable[Any], wanted: Wanted) -> Iterator[Output]:
+    """The outputs of a batch: those that learned as probabilities or numbers, the others as they are."""
+    nodes = 0
+    for name, learned, x in zip(trained.kept, trained.learned, map(np.asarray, computed), strict=True):
+        values = x.astype(np.float32) if wanted.deviation else x.astype(np.float32)[None]
+        if not learned:
+            yield Output(name, values, False, bool(nodes) and values.shape[2:3] == (nodes,))
+            continue
+        of_nodes = _gives_nodes(trained, values)
+        if takes_graphs(trained) and not of_nodes:  # [passes, B, 1, C]: each sample is a batch of one graph
+            values = values.squeeze(-2)
+        nodes = nodes or (values.shape[2] if of_nodes else 0)
+        yield Output(name, _activated(trained, values, -1 if of_nodes else 2), True, of_nodes)
+
+
+def _beside(
+    trained: Trained,
+    outputs: Iterable[Output],
+    at: tuple[int, int | None],
+    wanted: Wanted,
+    file: Callable[[str], Path | None],
+) -> Prediction:
+    """The predictions of the outputs behind the first for a sample, or for a node of it, by their names."""
+    found = {}
+    for output in outputs:
+        values = output.of(*at)
+        mask = file(output.name) if output.learned and trained.task == "mask" else None
+        found[output.name] = _said(trained, values, wanted, mask) if output.learned else _as_values((), values)
+    return {"outputs": found} if found else {}
 
 
 def _gives_nodes(trained: Trained, computed: np.ndarray) -> bool:
@@ -58,18 +103,12 @@ def _gives_nodes(trained: Trained, computed: np.ndarray) -> bool:
     return trained.task in (*NODES, "tags") or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
 
 
-def _of_nodes(trained: Trained, sample: Sample, outputs: np.ndarray, wanted: Wanted) -> Iterator[Prediction]:
-    """Predict each node of a graph, or place of a sequence, counted from 1, from its outputs [passes, nodes, C]."""
-    for node in range(outputs.shape[1]):
-        yield {"sample": f"{sample.name}:{node + 1}", **_said(trained, outputs[:, node], wanted, None)}
-
-
-def _mask_file(sample: Sample, wanted: Wanted, written: set[Path]) -> Path | None:
-    """The file for a sample's mask, where masks are written. Raises DataError where it would replace another's, or
-    the image that it is of."""
+def _mask_file(sample: Sample, wanted: Wanted, written: set[Path], output: str = "") -> Path | None:
+    """The file for a sample's mask, where masks are written; that of another output is called by it too. Raises
+    DataError where it would replace another's, or the image that it is of."""
     if wanted.masks is None:
         return None
-    file = wanted.masks / f"{_stem(sample.name)}.png"
+    file = wanted.masks / f"{_stem(sample.name)}{output and '-'}{output}.png"
     if file in written:
         message = f"two samples have the mask {file}: the second is {sample.name}"
         raise DataError("unpaired-samples", message, "predict them into different folders")
@@ -79,11 +118,9 @@ def _mask_file(sample: Sample, wanted: Wanted, written: set[Path]) -> Path | Non
     return file
 
 
-def _activated(trained: Trained, output: np.ndarray, wanted: Wanted, axis: int) -> np.ndarray:
-    """The outputs of a batch, [passes, B, ...]: probabilities of classes, along an axis, and of labels; numbers as they
+def _activated(trained: Trained, output: np.ndarray, axis: int) -> np.ndarray:
+    """An output of a batch, [passes, B, ...]: probabilities of classes, along an axis, and of labels; numbers as they
     are."""
-    output = np.asarray(output, dtype=np.float32)
-    output = output if wanted.deviation else output[None]
     if trained.task == "tokens":
         output = output[:, :, -1]  # of the token that comes next
     if is_sigmoid(trained):
@@ -115,7 +152,7 @@ def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | No
         outputs = np.concatenate((1 - outputs, outputs), 1)
     mean, deviation = outputs.mean(0), outputs.std(0)
     if is_numbers(trained):
-        return {"values": _named(target_names(trained, mean.size), mean.ravel())}
+        return _as_values(trained.targets, outputs)
     if trained.task in LABELS and not two:
         return {"labels": _named(class_names(trained, len(mean)), mean)}
     if mean.ndim == 3:
@@ -130,6 +167,12 @@ def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | No
     return {"guesses": guesses} | ({"probabilities": _named(names, mean)} if wanted.every else {})
 
 
+def _as_values(names: tuple[str, ...], outputs: np.ndarray) -> Prediction:
+    """Numbers as they are, the mean over the passes [passes, ...]."""
+    mean = outputs.mean(0)
+    return {"values": _named(value_names(names, mean.size), mean.ravel())}
+
+
 def _named(names: list[str], values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, values.tolist(), strict=True))
 
@@ -139,11 +182,6 @@ def class_names(trained: Trained, count: int) -> list[str]:
     own = label_names(trained.task, trained.classes, count)
     named = next((names for names in (own, trained.targets) if len(names) == count), None)
     return list(map(str, range(count))) if named is None else list(named)
-
-
-def target_names(trained: Trained, count: int) -> list[str]:
-    """Names for regression targets: those of their columns in a table."""
-    return value_names(trained.targets, count)
 
 
 def value_names(names: tuple[str, ...], count: int) -> list[str]:

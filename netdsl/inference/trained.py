@@ -32,14 +32,14 @@ ANY_CSV = Csv(file="", target="")
 
 
 class Trained(Struct, frozen=True, eq=False, kw_only=True):
-    """A net that can be run. `compute`: its first output, [B, ...] float32, from an array for each input; where it
+    """A net that can be run. `compute`: its outputs `kept`, [B, ...] float32, from an array for each input; where it
     draws, several times, [passes, B, ...]. `shape`: its first input (None: any size); `recipe`: the run's; `inputs`:
     what data depend on; `columns`: of a table; `task`: empty where that is not known; `targets`: columns to predict;
     `fold`: the part of a cross-validation that it is tested on; `view`: how images in files are resized and cut;
     `written`: how numbers and cells stand in CSV files; `tokenizer`: the file of what makes tokens of a text.
     `constraints`: what must hold of the sizes that are called `names`."""
 
-    compute: Callable[..., np.ndarray]
+    compute: Callable[..., tuple[np.ndarray, ...]]
     shape: tuple[Size, ...]
     outputs: int
     kept: tuple[str, ...]
@@ -57,6 +57,12 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
     view: Images = Images()
     written: Csv = ANY_CSV
     tokenizer: Path | None = None
+
+    @property
+    def learned(self) -> tuple[bool, ...]:
+        """Whether each output was compared with the targets: the first, those of a pair, and those with a weight."""
+        main = 2 if self.recipe.loss.task == "pairs" else 1
+        return tuple(i < main or bool(self.recipe.outputs.get(name)) for i, name in enumerate(self.kept))
 
 
 def open_run(folder: Path) -> Trained | None:
@@ -101,13 +107,13 @@ def of_session(session: Session) -> Trained:
     prediction = _decoded(said.get("prediction", "{}"), dict[str, Any]) or {}
     loss: Any = registered("loss").get(prediction.get("loss", ""), CrossEntropy)
     view = _decoded(said.get("preprocessing", "{}"), Images) or Images()
-    task = prediction.get("task", "")
+    task, weights = prediction.get("task", ""), prediction.get("outputs", {})
     outputs = len(label_names(task, names, session.gives[-1] if session.gives else None))
     notation = _decoded(said.get("csv", "{}"), dict[str, str]) or {}
     return Trained(
-        compute=session, shape=next(iter(session.inputs.values()))[0][1:], outputs=outputs, kept=session.outputs,
-        classes=names, recipe=Recipe(loss=loss()), view=view, names=next(iter(session.names.values()))[1:],
-        constraints=session.constraints, task=task, targets=tuple(prediction.get("targets", ())),
+        compute=session.every, shape=next(iter(session.inputs.values()))[0][1:], outputs=outputs, kept=session.outputs,
+        classes=names, recipe=Recipe(loss=loss(), outputs=weights), view=view, constraints=session.constraints,
+        names=next(iter(session.names.values()))[1:], task=task, targets=tuple(prediction.get("targets", ())),
         columns=_decoded(said.get("columns", "[]"), tuple[Column, ...]),
         written=msgspec.structs.replace(ANY_CSV, **{n: notation[n] for n in NOTATION if n in notation}),
         inputs=tuple(_input(name, sizes, dtype) for name, (sizes, dtype) in session.inputs.items()),

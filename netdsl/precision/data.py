@@ -48,7 +48,7 @@ def random_samples(program: Program) -> list[Feed]:
 def reopened(session: Session, program: Program, recipe: Recipe | None, base: Path, run: Opened | None) -> Opened:
     """The float file as a net that can be run; what it is trained for stands in the run, or in a recipe."""
     if run is not None:
-        return replace(run, compute=session, forward=forward_of(session), module=None)
+        return replace(run, compute=session.every, forward=forward_of(session), module=None)
     size = next(o for o in program.main.outputs if not o.training).value.type.shape[0]
     found = replace(
         of_session(session), recipe=recipe or Recipe(), base=base, outputs=size if isinstance(size, int) else 0,

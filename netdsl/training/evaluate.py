@@ -172,7 +172,11 @@ def first_of(result: Any, count: int | None) -> Any:
 
 def first_output(result: Any) -> Tensor:
     """The first of a module's results."""
+    return every_output(result)[0]
+
+
+def every_output(result: Any) -> tuple[Tensor, ...]:
+    """A module's results in their order."""
     if isinstance(result, dict):
-        result = next(iter(result.values()))
-    found: Tensor = result[0] if isinstance(result, tuple | list) else result
-    return found
+        return tuple(result.values())
+    return tuple(result) if isinstance(result, tuple | list) else (result,)

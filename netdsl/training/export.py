@@ -56,6 +56,8 @@ def notes(
         "preprocessing": preprocessing_of(recipe, standardized),
         "prediction": {"task": task, "loss": component_name(recipe.loss), "targets": targets_of(recipe)},
     }
+    if recipe.outputs:
+        found["prediction"]["outputs"] = recipe.outputs
     if columns:
         found["columns"] = msgspec.to_builtins(columns)
     if written := notation_of(recipe):

@@ -30,7 +30,7 @@ from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.format import load_tensors
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.errors import CheckpointError
-from netdsl.training.evaluate import first_output
+from netdsl.training.evaluate import every_output
 from netdsl.training.export import forward_of
 from netdsl.training.readers.taken import inputs_of
 from netdsl.training.regularization import drop_paths, dropouts
@@ -106,13 +106,12 @@ def run_of(folder: Path) -> tuple[Net, Opened]:
     )  # fmt: skip
 
 
-def _computing(module: nn.Module) -> Callable[..., np.ndarray]:
-    """A module as a function of arrays, giving its first output."""
+def _computing(module: nn.Module) -> Callable[..., tuple[np.ndarray, ...]]:
+    """A module as a function of arrays, giving its outputs in their order."""
 
     @torch.no_grad()
-    def compute(*inputs: np.ndarray) -> np.ndarray:
-        found: np.ndarray = first_output(module(*map(torch.from_numpy, inputs))).float().numpy()
-        return found
+    def compute(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(x.float().numpy() for x in every_output(module(*map(torch.from_numpy, inputs))))
 
     return compute
 
@@ -126,14 +125,14 @@ def with_dropout(found: Opened, passes: int) -> Opened:
     if not noisy:
         raise DataError("unfit-net", "this net has no dropout to draw from")
 
-    once = averaged(found.compute, found.recipe)
+    once = averaged(found)
 
-    def compute(*inputs: np.ndarray) -> np.ndarray:
+    def compute(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         torch.manual_seed(found.recipe.seed)
         try:
             for layer in noisy:
                 layer.train()
-            return np.stack([once(*inputs) for _ in range(passes)])
+            return tuple(map(np.stack, zip(*(once(*inputs) for _ in range(passes)), strict=True)))
         finally:
             module.eval()
 

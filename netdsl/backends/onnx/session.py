@@ -59,6 +59,10 @@ class Session:
         """The first output, from arrays in the order of the inputs."""
         return self._session.run(self.outputs[:1], dict(zip(self.inputs, inputs, strict=True)))[0]
 
+    def every(self, *inputs: Any) -> tuple[Any, ...]:
+        """The outputs in their order, from arrays in the order of the inputs."""
+        return tuple(self._session.run(None, dict(zip(self.inputs, inputs, strict=True))))
+
 
 DTYPES = {
     "tensor(float)": "float32",
