@@ -30,7 +30,7 @@ from netdsl.training.finite_checks import PATIENCE, check_finite, check_good
 from netdsl.training.freezing import Freezing
 from netdsl.training.kernels.compiler import Work, compile_as_asked, is_compiled
 from netdsl.training.kernels.cpu_convolutions import takes_channels_last, use_fast_convolutions
-from netdsl.training.kernels.memory import give_back, keep_memory
+from netdsl.training.kernels.memory import give_back, keep_memory, pages_of
 from netdsl.training.losses.criterion import Criterion
 from netdsl.training.losses.denominators import Denominators
 from netdsl.training.losses.distillation import Distillation
@@ -137,12 +137,11 @@ class Trainer:
         return self.ranks.wrap(self.module, self.recipe, self.autocast)
 
     def run(self) -> State:
-        """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case.
-
-        Raises Diverged where the loss is no longer finite.
-        """
+        """Train to the end, to an early stop, or until `interrupted` is set; a checkpoint is left in each case. Raises
+        Diverged where the loss is no longer finite."""
         steps = range(self.state.step, self.total)
-        self.feed.begin((step, *part) for step in steps for part in self.microbatches(step))
+        shares = ((step, *part) for step in steps for part in self.microbatches(step))
+        self.feed.begin(shares, pages_of([*self.module.parameters(), *self.updater.tensors()]))
         try:
             return self._run()
         finally:

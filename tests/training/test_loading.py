@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -27,7 +28,7 @@ from netdsl.training.data.fit import fit, statistics
 from netdsl.training.data.prefetch import Ahead, loaded, processes
 from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
-from netdsl.training.kernels.memory import resident
+from netdsl.training.kernels.memory import forget, pages_of, resident
 from netdsl.training.readers import read
 
 SPEC = """
@@ -271,3 +272,28 @@ def test_a_process_that_reads_holds_one_large_image() -> None:
     )
     first, *_, last = map(int, done.stdout.split())
     assert last - first < 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are not forked")
+def test_a_process_that_reads_keeps_no_copy_of_the_weights() -> None:
+    """Its pages are given back, from the first whole one to the last, and the other process's stay."""
+    weights = torch.ones(2**21 + 3)
+    forked = multiprocessing.get_context("fork")
+    found = forked.SimpleQueue()
+
+    def begin() -> None:
+        forget(pages_of([weights, torch.ones(8)]))
+        found.put(int(weights.count_nonzero()))
+
+    process = forked.Process(target=begin)
+    process.start()
+    process.join()
+    assert 0 < found.get() < 4096
+    assert int(weights.count_nonzero()) == 2**21 + 3
+
+
+def test_readers_use_nothing_that_they_give_back(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tensor of the net, however small."""
+    monkeypatch.setattr("netdsl.training.kernels.memory.LARGEST_READ", 1)
+    one, two = (train(root, tmp_path / str(n), f"workers={n}", "resident=0", "epochs=1") for n in (0, 2))
+    assert all(torch.equal(one[n], two[n]) for n in one)

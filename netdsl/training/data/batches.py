@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import tee
 
@@ -176,8 +176,9 @@ class BatchLoader:
         """Where update `step` stands in its epoch's order."""
         return self.numbers.slots(step)
 
-    def begin(self, shares: Iterable[Share]) -> None:
-        """Images in files: the shares that `batch` will be asked for, in order, are decoded ahead."""
+    def begin(self, shares: Iterable[Share], unread: Sequence[tuple[int, int]] = ()) -> None:
+        """Images in files: the shares that `batch` will be asked for, in order, are decoded ahead, by processes that do
+        not need the memory `unread`."""
         ours, shares = tee(shares)
         first = next(ours, None)
         if self.decoder is None or first is None:
@@ -185,7 +186,7 @@ class BatchLoader:
         one = self.decoder((self.total - 1, first[1], first[1] + 1))  # the last images are the largest
         size = sum(x[:1].nbytes for x in one) * (first[2] - first[1])
         workers, device = processes(self.workers, size), self.split.target.device
-        load = partial(loaded, workers=workers, pinned=device.type == "cuda")
+        load = partial(loaded, workers=workers, pinned=device.type == "cuda", unread=unread)
         jobs, shares = tee(shares)
         if isinstance(self.decoder.read, Resident):
             found = self.decoder.read.in_order(map(self.decoder.samples, jobs), load)

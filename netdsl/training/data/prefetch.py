@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.plugins.known import loaded as loaded_plugins
 from netdsl.training.errors import DataError, ReaderDied
-from netdsl.training.kernels.memory import read_lightly
+from netdsl.training.kernels.memory import forget, read_lightly
 
 Inputs = tuple[Tensor, ...]
 Share = tuple[int, int, int]
@@ -71,15 +71,21 @@ def cores() -> int:
 
 
 def loaded(
-    read: Callable[[Any], Inputs], jobs: Iterable[Any], workers: int, pinned: bool = False
+    read: Callable[[Any], Inputs],
+    jobs: Iterable[Any],
+    workers: int,
+    pinned: bool = False,
+    unread: Sequence[tuple[int, int]] = (),
 ) -> Generator[Inputs, None, None]:
-    """`read` of one job after the other; with `workers`, computed ahead by so many processes. Raises DataError."""
+    """`read` of one job after the other; with `workers`, computed ahead by so many processes. `unread`: the memory that
+    they do not need. Raises DataError."""
     if not workers:
         yield from map(read, jobs)
         return
     loader: DataLoader[Any] = DataLoader(
         Reading(read), batch_size=None, sampler=jobs, num_workers=workers, prefetch_factor=AHEAD, collate_fn=_as_it_is,
-        pin_memory=pinned, worker_init_fn=partial(_begin, tuple(p.place for p in loaded_plugins())),
+        pin_memory=pinned,
+        worker_init_fn=partial(_begin, tuple(p.place for p in loaded_plugins()), tuple(unread)),
         generator=torch.Generator(),  # the common one belongs to dropout
     )  # fmt: skip
     iterator = iter(loader)
@@ -113,8 +119,9 @@ def _as_it_is(found: Any) -> Any:
     return found
 
 
-def _begin(plugins: tuple[tuple[str, str], ...], number: int) -> None:
+def _begin(plugins: tuple[tuple[str, str], ...], unread: tuple[tuple[int, int], ...], number: int) -> None:
     """Begin as a process that reads: with the plug-ins of the training process, which alone is interrupted."""
+    forget(unread)
     read_lightly()
     for name, folder in plugins:
         from netdsl.plugins.loading import load

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from torch import Tensor
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """The parameters of mallopt(3)."""
+
+DONT_NEED = 4
+"""The advice of madvise(2)."""
 
 LARGEST_KEPT = 2**25
 """Bytes of the largest block that is kept. Larger ones, as the messages of a graph, would be cut up for small ones and
@@ -62,6 +66,28 @@ def read_lightly() -> None:
     if (glibc := _allocator()) is not None:
         glibc.mallopt(MMAP_THRESHOLD, LARGEST_READ)
         glibc.malloc_trim(0)
+
+
+def pages_of(tensors: Iterable[Tensor]) -> list[tuple[int, int]]:
+    """Where the memory of large tensors lies, for processes that read data and do not need them: addresses and bytes
+    of whole pages. Nothing where such processes are not forked."""
+    if sys.platform != "linux" or multiprocessing.get_start_method() != "fork":
+        return []
+    page, found = os.sysconf("SC_PAGE_SIZE"), []
+    for tensor in tensors:
+        if tensor.device.type == "cpu" and tensor.nbytes >= LARGEST_READ and not hasattr(tensor, "full_tensor"):
+            begin, held = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+            first, last = -(-begin // page) * page, (begin + held) // page * page
+            found.append((first, last - first))
+    return found
+
+
+def forget(pages: Iterable[tuple[int, int]]) -> None:
+    """In a process that was forked: give its share of some pages back, which then are zeros here. The other process
+    changes weights at its first step, and what they were before would be kept for this one."""
+    if (glibc := _allocator()) is not None:
+        for begin, size in pages:
+            glibc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(size), DONT_NEED)
 
 
 def _allocator() -> Any:

@@ -49,6 +49,11 @@ class Updater:
         self.held = 0.0
         self.least = peak_lr(recipe) * ALMOST_NOTHING
 
+    def tensors(self) -> list[Tensor]:
+        """The state of the optimizers."""
+        states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
+        return [value for state in states for value in state.values() if isinstance(value, Tensor)]
+
     def set_lr(self, lr: float) -> None:
         """Set the scheduled lr; with `lr_in_buffer` the momentum keeps what earlier gradients were multiplied by.
 
