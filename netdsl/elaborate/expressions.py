@@ -34,6 +34,7 @@ from netdsl.elaborate.comprehensions import rounds
 from netdsl.elaborate.declared import Declared
 from netdsl.elaborate.hints import not_a_layer
 from netdsl.elaborate.names import Env, Silent, item_places, of_head, refused_layer_name, unknown_name, up_to
+from netdsl.elaborate.templates import text_of
 from netdsl.elaborate.tied import shared_weight
 from netdsl.elaborate.values import (
     BROKEN,
@@ -73,6 +74,7 @@ class Evaluator:
         self._rules: dict[type, Callable[[Any, Env], Any]] = {
             ast.Number: lambda node, env: node.value,
             ast.String: lambda node, env: node.value,
+            ast.Template: lambda node, env: text_of([(self.evaluate(p, env), env.place(p)) for p in node.parts]),
             ast.Literal: lambda node, env: node.value,
             ast.Name: self._name,
             ast.Weight: lambda node, env: shared_weight(self._name(node.name, env), env.place(node)),
@@ -113,13 +115,11 @@ class Evaluator:
         if value is not None and value is not BROKEN:
             return value
         value = self.lookup(node.id, env, env.place(node))
-        if value is None and node.id in env.module.unresolved:
+        if value is BROKEN or (value is None and node.id in env.module.unresolved):
             raise Silent
         if value is None and node.id not in env.locals and env.module.find(node.id) is None:
             known = [*env.locals, *of_head(env.module, node), *env.module.names, *REGISTRY, *BUILTINS]
             raise unknown_name(node.id, known, env.place(node))
-        if value is BROKEN:
-            raise Silent
         return value
 
     def lookup(self, name: str, env: Env, at: Place) -> Any:

@@ -23,7 +23,7 @@ class NetdslLexer(RegexLexer):  # type: ignore[misc]
             (r"\n", Text),
             (r"[^\S\n]+", Text),
             (r"#.*$", Comment.Single),
-            (r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'", String),
+            (r"f?(?:\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')", String),
             (
                 r"^(block|net|recipe|expect|experiment)(\s+)([A-Za-z_]\w*)",
                 bygroups(Keyword.Declaration, Text, Name.Class),

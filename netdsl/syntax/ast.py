@@ -7,7 +7,6 @@ One class per grammar rule and per method of the formatter. Every node has the s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Union
 
 from netdsl.source import Span
 from netdsl.syntax.node import Node, children, walk
@@ -30,6 +29,12 @@ class Number(Node, frozen=True):
 
 class String(Node, frozen=True):
     value: str
+
+
+class Template(Node, frozen=True):
+    """`f"{n} channels"`: Strings, and the expressions between them."""
+
+    parts: tuple[Expr, ...]
 
 
 class Literal(Node, frozen=True):
@@ -121,8 +126,7 @@ class Unary(Node, frozen=True):
 
 
 class Binary(Node, frozen=True):
-    """`first ops[0] rest[0] ops[1] rest[1] ...`, computed from the left; ops are `+ - * / // % @ and or`, of one
-    precedence in one node, or `**`, alone."""
+    """`first ops[0] rest[0] ...`, from the left; ops are `+ - * / // % @ and or` of one precedence, or one `**`."""
 
     first: Expr
     ops: tuple[str, ...]
@@ -138,8 +142,6 @@ class Compare(Node, frozen=True):
 
 
 class Conditional(Node, frozen=True):
-    """`then if condition else otherwise`."""
-
     then: Expr
     condition: Expr
     otherwise: Expr
@@ -165,8 +167,6 @@ class Pipeline(Node, frozen=True):
 
 
 class Residual(Node, frozen=True):
-    """`residual(arguments) { body }`."""
-
     arguments: tuple[Argument, ...]
     body: Body
 
@@ -386,15 +386,15 @@ class File(Node, frozen=True):
     doc: str
 
 
-Expr = Union[
-    Number, String, Literal, Name, Weight, ListExpr, TupleExpr, Comprehension, Call, Index, Unary, Binary, Compare,
-    Conditional, Quantity, Choice, Pipeline, Residual, Body,
-]  # fmt: skip
-Item = Union[Expr, Splat, Labelled]
-Target = Union[Name, Targets]
-Statement = Union[ExprStatement, Assign, Share, Label, For, Repeat, If, Require, Input, Output]
-Entry = Union[Field, Vary, Measure, Comparison, Plot]
+Expr = (
+    Number | String | Template | Literal | Name | Weight | ListExpr | TupleExpr | Comprehension | Call | Index | Unary
+    | Binary | Compare | Conditional | Quantity | Choice | Pipeline | Residual | Body
+)  # fmt: skip
+Item = Expr | Splat | Labelled
+Target = Name | Targets
+Statement = ExprStatement | Assign | Share | Label | For | Repeat | If | Require | Input | Output
+Entry = Field | Vary | Measure | Comparison | Plot
 Named = Constant | Block | Variant | Recipe | Experiment
-Declaration = Union[Import, Expect, Named]
+Declaration = Import | Expect | Named
 
 __all__ = ["Node", "children", "names", "walk"]

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from netdsl.source import Span
 from netdsl.syntax import ast
 from netdsl.syntax.limits import BITS, LONGEST_NAME
+from netdsl.syntax.node import moved
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)")
+_PARTS = re.compile(r"(?P<text>(?:[^{}]|\{\{|\}\})+)|\{(?P<value>[^{}#]*)\}|[{}]")
+"""The parts of a template. A lone brace has neither name."""
+
 _LITERALS = {"true": True, "false": False, "none": None}
 
 Children = list[Any]
@@ -50,8 +55,27 @@ def _arguments(children: Children) -> tuple[ast.Argument, ...]:
     return tuple([n if isinstance(n, ast.Argument) else ast.Argument(n.at, None, n) for n in nodes])
 
 
+def _unescaped(text: str, start: int) -> str:
+    """The characters that the inside of a string stands for; `start`: its offset."""
+
+    def plain(match: re.Match[str]) -> str:
+        escape = match[0]
+        if escape[1] in "xu" and len(escape) > 2 and not 0xD800 <= int(escape[2:], 16) < 0xE000:
+            return chr(int(escape[2:], 16))
+        if escape[1] in _ESCAPES:
+            return _ESCAPES[escape[1]]
+        at = start + match.start()
+        hint = "a backslash itself is written `\\\\`"
+        raise Misread(f"`{escape}` is no escape that a string can hold", at, at + len(escape), hint)
+
+    return _ESCAPE.sub(plain, text) if "\\" in text else text
+
+
 class Builder:
-    """The semantic actions of the grammar. It has no state."""
+    """The semantic actions of the grammar. `read`: the parser itself, for what stands in the braces of a text."""
+
+    def __init__(self, read: Callable[[str], Any]) -> None:
+        self._read = read
 
     # Terminals
 
@@ -81,19 +105,34 @@ class Builder:
         return ast.Number(Span(t.start_pos, t.end_pos), value, text)
 
     def STRING(self, t: Any) -> ast.String:  # noqa: N802
-        def plain(match: re.Match[str]) -> str:
-            escape = match[0]
-            if escape[1] in "xu" and len(escape) > 2 and not 0xD800 <= int(escape[2:], 16) < 0xE000:
-                return chr(int(escape[2:], 16))
-            if escape[1] in _ESCAPES:
-                return _ESCAPES[escape[1]]
-            at = t.start_pos + 1 + match.start()
-            hint = "a backslash itself is written `\\\\`"
-            raise Misread(f"`{escape}` is no escape that a string can hold", at, at + len(escape), hint)
+        return ast.String(Span(t.start_pos, t.end_pos), _unescaped(str(t)[1:-1], t.start_pos + 1))
 
-        body = str(t)[1:-1]
-        value = _ESCAPE.sub(plain, body) if "\\" in body else body
-        return ast.String(Span(t.start_pos, t.end_pos), value)
+    def TEMPLATE(self, t: Any) -> ast.Template:  # noqa: N802
+        parts: list[ast.Expr] = []
+        for found in _PARTS.finditer(str(t), 2, len(t) - 1):
+            at = Span(t.start_pos + found.start(), t.start_pos + found.end())
+            if found["text"] is not None:
+                text = _unescaped(found["text"], at.start)
+                parts.append(ast.String(at, text.replace("{{", "{").replace("}}", "}")))
+            else:
+                parts.append(self._in_braces(found["value"], at))
+        return ast.Template(Span(t.start_pos, t.end_pos), tuple(parts))
+
+    def _in_braces(self, text: str | None, at: Span) -> Any:
+        """The expression in the braces of a text."""
+        from lark.exceptions import UnexpectedInput
+
+        try:
+            if not text:
+                raise ValueError
+            (constant,) = self._read(f"X={text}")
+        except (UnexpectedInput, ValueError):
+            hint = "it is written between them; a brace that is meant itself is written twice"
+            raise Misread("braces in a text hold one expression", at.start, at.end, hint) from None
+        if any(isinstance(node, ast.String | ast.Template) for node in ast.walk(constant.value)):
+            hint = "give it a name before, and write the name here"
+            raise Misread("braces in a text hold no strings", at.start, at.end, hint)
+        return moved(constant.value, at.start + 1 - len("X="))
 
     # Declarations
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from netdsl.syntax import ast
-from netdsl.syntax.document import Aside, Doc, Either, Hard, Line, fill, group, hard, joined, nest
+from netdsl.syntax.document import Aside, Doc, Either, Hard, Line, fill, group, hard, joined, nest, render
 from netdsl.syntax.placement import Placement
 
 PIPELINE, CHOICE, CONDITIONAL, OR, AND, NOT, COMPARE, SUM, TERM, UNARY, POWER, POSTFIX, ATOM = range(13)
@@ -42,6 +42,14 @@ def level(node: Any) -> int:
     return _LEVELS.get(type(node), ATOM)
 
 
+def _escaped(text: str) -> str:
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return _ESCAPES.get(match[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+    return _UNPRINTABLE.sub(escape, text)
+
+
 class Expressions:
     """Documents of expressions. `free` says that newlines mean nothing there: inside ( ) and [ ]."""
 
@@ -64,11 +72,15 @@ class Expressions:
         return node.text
 
     def String(self, node: ast.String, _: bool) -> Doc:  # noqa: N802
-        def escaped(match: re.Match[str]) -> str:
-            code = ord(match[0])
-            return _ESCAPES.get(match[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+        return f'"{_escaped(node.value)}"'
 
-        return f'"{_UNPRINTABLE.sub(escaped, node.value)}"'
+    def Template(self, node: ast.Template, _: bool) -> Doc:  # noqa: N802
+        def written(part: Any) -> str:
+            if isinstance(part, ast.String):
+                return _escaped(part.value).replace("{", "{{").replace("}", "}}")
+            return f"{{{' '.join(render(self.expression(part)).split())}}}"  # a string has one line
+
+        return f'f"{"".join(map(written, node.parts))}"'
 
     def Literal(self, node: ast.Literal, _: bool) -> Doc:  # noqa: N802
         return str(node.value).lower()

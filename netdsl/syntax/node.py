@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from netdsl.source import Span
 
@@ -49,3 +51,13 @@ def walk(node: Node) -> Iterator[Node]:
         node = waiting.pop()
         yield node
         waiting += reversed(children(node))
+
+
+def moved(value: Any, by: int) -> Any:
+    """Nodes with all their spans moved."""
+    kind = type(value)
+    if kind is Span:
+        return Span(value.start + by, value.end + by)
+    if kind is tuple:
+        return tuple([moved(item, by) for item in value])
+    return kind(*[moved(field, by) for field in astuple(value)]) if isinstance(value, Struct) else value

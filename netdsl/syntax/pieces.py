@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import astuple
-
 from netdsl.source import Span
 from netdsl.syntax.build import Misread
 from netdsl.syntax.depth import too_deep
+from netdsl.syntax.node import moved
 from netdsl.syntax.words import blank
 
 MOST_KEPT = 1 << 20
@@ -113,13 +111,3 @@ def _read(text: str) -> tuple[int, tuple[Any, ...]] | None:
     except (UnexpectedInput, Misread):
         return None
     return None if too_deep(declarations) else (0, declarations)
-
-
-def moved(value: Any, by: int) -> Any:
-    """Nodes with all their spans moved."""
-    kind = type(value)
-    if kind is Span:
-        return Span(value.start + by, value.end + by)
-    if kind is tuple:
-        return tuple([moved(item, by) for item in value])
-    return kind(*[moved(field, by) for field in astuple(value)]) if isinstance(value, Struct) else value

@@ -114,7 +114,7 @@ _SLIPS = (
         "it ends with the quote that opened it", r"\"(?![^\"\n]*\")|'(?![^'\n]*')", message="the string is not closed"
     ),
     Slip('a string stands on one line, between single `"`', r"[\"']", r"(?:\"\"|'')$"),
-    Slip("strings have no prefixes", r"[\"']", r"\b[fFrRbBuU]$"),
+    Slip("strings have no prefix but `f`", r"[\"']", r"\b[FrRbBuU]$"),
     Slip("statements stand on lines of their own, without `;`", r";"),
     Slip("it is written `and`", r"&"),
     Slip("it is written `or`", r"\|\|"),

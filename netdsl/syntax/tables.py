@@ -43,10 +43,10 @@ def parser() -> Lark:
 def loaded(tables: Tables) -> Lark:
     from lark import Lark
 
-    parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
-        tables.data, tables.memo, transformer=Builder(), postlex=Layout()
+    reader: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
+        tables.data, tables.memo, transformer=Builder(lambda text: reader.parse(text)), postlex=Layout()
     )
-    return parser
+    return reader
 
 
 def build() -> Tables:

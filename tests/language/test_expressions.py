@@ -41,6 +41,10 @@ def shape_of_python(node: Any) -> Any:
     match node:
         case python.Constant(value=v):
             return ("constant", v)
+        case python.JoinedStr(values=parts):
+            return ("text", *map(shape_of_python, parts))
+        case python.FormattedValue(value=v):
+            return shape_of_python(v)
         case python.Name(id=name):
             return ("name", name)
         case python.BinOp(left=a, op=op, right=b):
@@ -79,6 +83,8 @@ def shape_of_ours(node: Any) -> Any:
     match node:
         case ast.Number(value=v) | ast.String(value=v) | ast.Literal(value=v):
             return ("constant", v)
+        case ast.Template(parts=parts):
+            return ("text", *map(s, parts))
         case ast.Name(id=name):
             return ("name", name)
         case ast.Binary(first=a, ops=ops, rest=rest):
@@ -156,6 +162,7 @@ SPELLINGS = """
 x[::2] ~ x[-1]
 f(*a, b=c) ~ [*a, 1] ~ (1,) ~ () ~ [] ~ a not in b ~ 'it\\'s' ~ "\\x41\\n\\\\" ~ 1_000 ~ 0xFF ~ 1e-6 ~ 1. ~ .5
 [x for x in y if x] ~ [a for x in y for a in x] ~ [a for x in y if x if z for a, b in x if b]
+f"{a} b {c + 1}" ~ f'{{x}} \\n"{ y[0] }{f(z, k=2)}' ~ f""
 a @ b // c % d ~ f()()[0](1,) ~ (a) ~ ((a, b), c) ~ x[(1, 2)] ~ -1 ** 2 ~ not not a
 """
 

@@ -271,6 +271,15 @@ def test_references_and_rename(editor: Editor) -> None:
     assert editor.ask("textDocument/prepareRename", "uses.net", position=at(text, "[3, 8")) is None
 
 
+def test_names_in_the_braces_of_texts_are_renamed(editor: Editor) -> None:
+    text = (
+        'net A(width=4) {\n  input x [3, 8, 8]\n  require width < 9, f"{width} of {width + 1}"\n  conv(width, 1)\n}\n'
+    )
+    editor.open("template.net", text)
+    edit = editor.ask("textDocument/rename", "template.net", position=at(text, "width + 1"), new_name="c")
+    assert applied(text, edit.changes[editor.uri("template.net")]) == text.replace("width", "c")
+
+
 @pytest.mark.parametrize(
     "wrong", ["nn.Conv2d(8, 16, 3)", "Dense(10, activation='relu')", "relo", "conv(16, 3, groups=3)"]
 )

@@ -44,11 +44,20 @@ class Writer:
 
     # Expressions
 
+    def template(self) -> ast.Template:
+        def pair() -> tuple[Any, ...]:
+            text = self.draw(TEXTS)
+            value = self.pick((self.name(), ast.Binary(AT, self.name(), ("*",), (self.number(),))))
+            return (ast.String(AT, text), value) if text else (value,)
+
+        return ast.Template(AT, tuple(part for some in self.some(pair) for part in some))
+
     def atom(self) -> Any:
         makers = (
             self.name,
             self.number,
             lambda: ast.String(AT, self.draw(TEXTS)),
+            self.template,
             lambda: ast.Literal(AT, self.pick((True, False, None))),
             lambda: ast.Quantity(AT, self.number(), self.pick(("epochs", "epoch", "steps", "step"))),
         )
