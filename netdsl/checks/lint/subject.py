@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import takewhile
 
 from msgspec import Struct
 
+from netdsl.analysis.count import Memo, totals
 from netdsl.checks.lint.flow import Flow
 from netdsl.checks.lint.names import Names, names_of
-from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label, diagnostic
 from netdsl.elaborate.modules import Module, of_kind
-from netdsl.ir.model import Definition, Program
+from netdsl.ir.model import Definition, Program, Step
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place, Span
@@ -65,6 +68,18 @@ class File:
         """Every name that some declaration of the file uses."""
         return frozenset(n for _, names in self.named for n in names.used)
 
+    @cached_property
+    def _weighted(self) -> list[tuple[int, int]]:
+        """Where layers with parameters are called, in order."""
+        memo: Memo = {}
+        steps = (s for d in self.flow.definitions for s in d.steps if self.owns(s.place) and _has_parameters(s, memo))
+        return sorted({(s.place.span.start, s.place.span.end) for s in steps})
+
+    def holds_weights(self, whole: Span) -> bool:
+        """Whether a layer with parameters is called inside of a span."""
+        behind = self._weighted[bisect_left(self._weighted, (whole.start, 0)) :]
+        return any(end <= whole.end for start, end in takewhile(lambda span: span[0] <= whole.end, behind))
+
     def statements(self, place: Place) -> Iterator[ast.Node]:
         """The declaration and the statements around a place, from the outside in."""
         inside: list[ast.Node] = list(self.module.file.declarations)
@@ -74,6 +89,14 @@ class File:
                 return
             yield node
             inside = ast.children(node)
+
+
+def _has_parameters(step: Step, memo: Memo) -> bool:
+    if step.layer is None:
+        return False
+    if isinstance(step.callee, Definition):
+        return totals(step.callee, memo).params > 0
+    return bool(step.callee.params(*(v.type for v in step.inputs)))
 
 
 class Trained(Struct, frozen=True, eq=False):
@@ -91,9 +114,9 @@ class Trained(Struct, frozen=True, eq=False):
         return place if own is not None and place.source is own.source else self.places.at(*fields)
 
 
-def warning(code: str, message: str, at: Place | None, hint: str | Hint | None = None) -> Diagnostic:
+def warning(code: str, message: str, at: Place | None, hint: str | Hint | None = None, *labels: Label) -> Diagnostic:
     """A lint's diagnostic."""
-    return diagnostic(code, message, at, hint, severity="warning")
+    return diagnostic(code, message, at, hint, *labels, severity="warning")
 
 
 def delete_lines(message: str, at: Place) -> Hint:

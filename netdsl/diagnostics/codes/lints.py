@@ -184,6 +184,23 @@ LINTS = (
         net("input image [3, 32, 32]\nconv(8, 3) -> relu -> gap -> linear(10)"),
     ),
     Code(
+        "multiplied-block",
+        "Layers are multiplied by a number of layers",
+        "`Block(64) * depth` multiplies what one block gives by a number, as every `*` does. Layers in a row are "
+        "`repeat depth { Block(64) }`, each with weights of its own.",
+        net("input x [16]\n(linear(16) -> relu) * depth").replace("Example {", "Example(depth=4) {"),
+        net("input x [16]\nrepeat depth { linear(16) -> relu }").replace("Example {", "Example(depth=4) {"),
+    ),
+    Code(
+        "pinned-size",
+        "A named size of an input can only be one number",
+        "A size that is named may be any number in each use of the net. Where an operation joins it with another size, "
+        "or with weights, one number alone fits: `q @ k` of `[L, 32]` and `[L, 32]` needs `L == 32`, and is no product "
+        "of the positions. `netdsl summary` shows what a net holds for.",
+        net("input q [L, 32]\ninput k [L, 32]\nq @ k"),
+        net("input q [L, 32]\ninput k [L, 32]\nq @ (k -> permute((1, 0)))"),
+    ),
+    Code(
         "pooled-sum",
         "A map is added to an average over positions",
         "The sum adds one number per channel to every position, which a bias behind it can do as well. A gate "

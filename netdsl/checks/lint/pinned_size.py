@@ -1,0 +1,61 @@
+"""A named size of an input for which one number alone fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from netdsl.checks.lint.subject import File, warning
+from netdsl.diagnostics.diagnostic import Diagnostic, Label
+from netdsl.elaborate.builder import Options
+from netdsl.elaborate.requested import Request, elaborate
+from netdsl.ir.model import Program
+from netdsl.sizes.constraints import OneOf
+from netdsl.source import Place
+from netdsl.syntax import ast
+
+
+def check(file: File) -> Iterator[Diagnostic]:
+    """Silent where the net says so itself (`require L == 32`), and where its arguments decide the number."""
+    for block, _ in file.blocks:
+        programs = [p for p in file.programs if file.owns(p.main.place) and p.main.place.span.start == block.at.start]
+        for name, number in _pinned(programs).items():
+            at = _declared(block, name)
+            if at is not None and not any(_names(r.condition, name) for r in _requirements(block)):
+                yield _told(file, programs[0], name, number, file.module.place(at.at))
+
+
+def _pinned(programs: Sequence[Program]) -> dict[str, int]:
+    """The named sizes that are one number, the same in all of these nets."""
+    found = [{(c.symbol, *c.values) for c in p.constraints if isinstance(c, OneOf)} for p in programs]
+    common = set.intersection(*found) if found else set()
+    return {name: values[0] for name, *values in sorted(common) if len(values) == 1}
+
+
+def _declared(block: ast.Block, name: str) -> ast.Name | None:
+    """Where an input is as long as a named size."""
+    inputs = [n for n in block.body.statements if isinstance(n, ast.Input)] if isinstance(block.body, ast.Body) else []
+    return next((s for i in inputs for s in i.shape if isinstance(s, ast.Name) and s.id == name), None)
+
+
+def _requirements(node: ast.Node) -> Iterator[ast.Require]:
+    for inner in ast.children(node):
+        if isinstance(inner, ast.Require):
+            yield inner
+        yield from _requirements(inner)
+
+
+def _names(node: ast.Node, name: str) -> bool:
+    return (isinstance(node, ast.Name) and node.id == name) or any(_names(inner, name) for inner in ast.children(node))
+
+
+def _told(file: File, program: Program, name: str, number: int, at: Place) -> Diagnostic:
+    """The warning, where another number would be a mistake, else at the input."""
+    message = f"`{name}` is a name, and {number} is the only size that fits"
+    hint = f"write {number} in the input where that is meant"
+    other = elaborate(Request(file.module, program.main.name, {}, {name: number + 1}, Options()))
+    cause = next((d.at for d in other.diagnostics if d.at is not None and file.owns(d.at)), None)
+    if cause is None:
+        return warning("pinned-size", message, at, hint)
+    if "@" in cause.text:
+        hint += "; scores of attention take `k` with its last axes exchanged: `q @ (k -> permute((1, 0)))`"
+    return warning("pinned-size", message, cause, hint, Label("this is the input", at))
