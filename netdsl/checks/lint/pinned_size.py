@@ -26,9 +26,8 @@ def check(file: File) -> Iterator[Diagnostic]:
 
 def _pinned(programs: Sequence[Program]) -> dict[str, int]:
     """The named sizes that are one number, the same in all of these nets."""
-    found = [{(c.symbol, *c.values) for c in p.constraints if isinstance(c, OneOf)} for p in programs]
-    common = set.intersection(*found) if found else set()
-    return {name: values[0] for name, *values in sorted(common) if len(values) == 1}
+    found = [{c.symbol: c.values for c in p.constraints if isinstance(c, OneOf)} for p in programs]
+    return {n: v[0] for n, v in (found or [{}])[0].items() if len(v) == 1 and all(f.get(n) == v for f in found)}
 
 
 def _declared(block: ast.Block, name: str) -> ast.Name | None:
