@@ -67,6 +67,12 @@ def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) 
     return replace(program, main=changed)
 
 
+def gives_units(step: Step) -> bool:
+    """Whether a step is the one that gives outputs in their own units."""
+    named = step.layer is not None and step.layer.rstrip("_") == UNITS
+    return named and isinstance(step.callee, Op) and step.callee.kind == NAME
+
+
 def _inverse(mean: tuple[float, ...], std: tuple[float, ...]) -> Op:
     """`standardize` with the statistics that undo those given."""
     return REGISTRY[NAME](mean=tuple(-m / s for m, s in zip(mean, std, strict=True)), std=tuple(1 / s for s in std))

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.errors import DataError
 from netdsl.inference.samples import Sample, batches, samples, takes_graphs
-from netdsl.inference.test_time import averaged
+from netdsl.inference.test_time import Compute, averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.metrics import LABELS, NODES, is_yes_or_no, label_names
@@ -41,7 +42,7 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
     compute = trained.compute if wanted.deviation else averaged(trained)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
-        first, *others = _outputs(trained, compute(*inputs), wanted)
+        first, *others = _outputs(trained, _computed(compute, inputs, batch[0].name), wanted)
         for i, sample in enumerate(batch):
             for node in range(first.values.shape[2]) if first.of_nodes else (None,):
                 yield {
@@ -49,6 +50,18 @@ def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) 
                     **_said(trained, first.of(i, node), wanted, _mask_file(sample, wanted, written)),
                     **_beside(trained, others, (i, node), wanted, partial(_mask_file, sample, wanted, written)),
                 }
+
+
+def _computed(compute: Compute, inputs: Iterable[np.ndarray], first: str) -> tuple[np.ndarray, ...]:
+    """The outputs of a batch, which begins with the sample `first`. Raises DataError for values that the net does not
+    take, such as the number of a word that it has no vector for."""
+    try:
+        return compute(*inputs)
+    except Exception as error:
+        if type(error).__name__ != "InvalidArgument" or not type(error).__module__.startswith("onnxruntime"):
+            raise
+        reason = first_line(error).rpartition("Status Message: ")[2]
+        raise DataError("unfit-input", f"onnxruntime refuses values of {first} or after it: {reason}") from error
 
 
 class Output(Struct, frozen=True, eq=False):

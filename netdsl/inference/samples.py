@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
 
 from netdsl.inference.arrays import load_array, load_arrays
-from netdsl.inference.columns import encoded, for_inputs
+from netdsl.inference.columns import Input, encoded, for_inputs
 from netdsl.inference.errors import DataError
 from netdsl.inference.graphs import load_graphs
 from netdsl.inference.images import ImageView, Least, filled, images_below, open_image
@@ -131,12 +131,30 @@ def _arrays(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
     names = [i.name for i in trained.inputs]
     if len(names) == 1 and names[0] not in arrays and "x" in arrays:
         arrays[names[0]] = arrays["x"]
+    if path.suffix == ".npy" and len(names) > 1:
+        hint = "an `.npz` file has arrays by name: `np.savez(file, a=..., b=...)`"
+        raise DataError("unfit-input", f"{path} is one array, and the net takes {', '.join(names)}", hint)
     _check_there(names, arrays, path)
-    found = tuple(_numbers(arrays[n], n, path) for n in names)
+    found = tuple(_numbers(arrays[i.name], i, path) for i in trained.inputs)
     if found[0].ndim == len(trained.shape):
         found = _with_axis(found, trained)
     _check_shape(trained, tuple(found[0].shape[1:]), path)
+    _check_rows(found, trained.inputs, path)
     return found
+
+
+def _check_rows(found: tuple[np.ndarray, ...], inputs: Sequence[Input], path: Path) -> None:
+    """Raise DataError where the inputs have no samples, or not as many of each, or vectors of another size."""
+    count = len(found[0])
+    if not count:
+        raise DataError("no-samples", f"{path} has no samples")
+    for x, given in zip(found, inputs, strict=True):
+        if len(x) != count:
+            message = f"{path} has {count:,} samples of `{inputs[0].name}` and {len(x):,} of `{given.name}`"
+            raise DataError("wrong-count", message)
+        if given.size is not None and x.shape[1:] != (given.size,):
+            message = f"`{given.name}` takes [{given.size}], and a sample of {path} is {list(x.shape[1:])}"
+            raise DataError("unfit-input", message)
 
 
 def _check_there(names: Iterable[str], arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -161,14 +179,23 @@ def _check_shape(trained: Trained, have: tuple[int, ...], path: Path) -> None:
     check_sizes(trained, have)
 
 
-def _numbers(array: np.ndarray, name: str, path: Path) -> np.ndarray:
-    if array.dtype.kind not in "biuf":
-        raise DataError("data-type", f"{path}: `{name}` is not an array of numbers")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError("not-finite-data", f"{path}: `{name}` has values that are not finite")
+def _numbers(array: np.ndarray, given: Input, path: Path) -> np.ndarray:
+    """An array as an input takes it: whole numbers, or float32, where those of uint8 are pixels."""
+    kind = array.dtype.kind
+    if kind not in "biuf":
+        raise DataError("data-type", f"{path}: `{given.name}` is not an array of numbers")
+    if given.integer and kind == "f":
+        message = f"{path}: `{given.name}` takes whole numbers, found {array.dtype}"
+        raise DataError("data-type", message, f"`{given.name}.astype(int)`")
+    if given.integer:
+        return array.astype(np.int64)
     if array.dtype == np.uint8:
         return as_floats(array)
-    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+    with np.errstate(over="ignore"):
+        found = array.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise DataError("not-finite-data", f"{path}: `{given.name}` has values that are not finite")
+    return found
 
 
 def as_floats(pixels: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.ir.model import Program
 from netdsl.planning.graphs import graph_mistakes
 from netdsl.planning.net import PlannedNet
-from netdsl.planning.resolution import SIZING, sizing, trained_size, unfit_sizes
-from netdsl.recipe.augmentations import Crop, Cutmix, Cutout, Translate
+from netdsl.planning.resolution import sizing, trained_size, unfit_sizes
+from netdsl.recipe.augmentations import Crop, Cutmix, Cutout, Translate, size_of
 from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
@@ -176,8 +176,7 @@ def _windows(side: int | None, recipe: Recipe, places: Places) -> Iterator[Diagn
             at = places.at(f"augment.{component_name(component)}")
             yield diagnostic("unfit-size", message, at, f"at most {side}, or images that are larger")
             return
-        if isinstance(component, SIZING):
-            side = component.size or side
+        side = size_of(component) or side
 
 
 def _too_large(component: Component, side: int) -> str | None:

@@ -10,19 +10,16 @@ from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 from netdsl.ir.model import Definition, Program, Step
 from netdsl.ops.base import Op
 from netdsl.planning.net import PlannedNet
-from netdsl.recipe.augmentations import Crop, RandomResizedCrop, Resize, ScaleJitter
+from netdsl.recipe.augmentations import size_of
 from netdsl.recipe.component import component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 
-SIZING = (Crop, RandomResizedCrop, Resize, ScaleJitter)
-"""The augmentations that give images a size."""
-
 
 def trained_size(augment: Sequence[Any]) -> int | None:
     """The side of the images that augmentation gives; None where they keep their own."""
-    sizes = [w.size for w in augment if isinstance(w, SIZING) and w.size]
+    sizes = [size for a in augment if (size := size_of(a))]
     return sizes[-1] if sizes else None
 
 
@@ -40,7 +37,7 @@ def unfit_sizes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Dia
 
 def sizing(recipe: Recipe) -> str:
     """The path of the component of `augment` that gives training images their size."""
-    found = [a for a in recipe.augment if isinstance(a, SIZING) and a.size]
+    found = [a for a in recipe.augment if size_of(a)]
     return f"augment.{component_name(found[-1])}" if found else "augment"
 
 

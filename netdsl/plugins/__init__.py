@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from netdsl.plugins.known import Loaded, loaded
     from netdsl.plugins.loading import load, load_all, unload
     from netdsl.plugins.plugin import Plugin
-    from netdsl.recipe.augmentations import Augment
+    from netdsl.recipe.augmentations import Augment, Resizing
     from netdsl.recipe.component import Count, Duration, Fraction, Index, NonNegative, Positive, Probability
     from netdsl.recipe.losses import Loss
     from netdsl.recipe.optimizers import Optimizer
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GLOBAL", "At", "Augment", "Buffer", "Call", "Code", "Count", "Data", "Duration", "Example", "Fraction", "Graph",
     "Index", "Loaded", "Loss", "NonNegative", "Op", "OpError", "Operand", "Optimizer", "Param", "Phase", "Plugin",
-    "Positive", "Probability", "TensorType", "Torch", "Window", "X", "load", "load_all", "loaded", "unload",
+    "Positive", "Probability", "Resizing", "TensorType", "Torch", "Window", "X", "load", "load_all", "loaded", "unload",
 ]  # fmt: skip
 
 HOMES = {
@@ -48,7 +48,7 @@ HOMES = {
     "netdsl.plugins.loading": ("load", "load_all", "unload"),
     "netdsl.plugins.known": ("Loaded", "loaded"),
     "netdsl.plugins.plugin": ("Plugin",),
-    "netdsl.recipe.augmentations": ("Augment",),
+    "netdsl.recipe.augmentations": ("Augment", "Resizing"),
     "netdsl.recipe.component": ("Count", "Duration", "Fraction", "Index", "NonNegative", "Positive", "Probability"),
     "netdsl.recipe.losses": ("Loss",),
     "netdsl.recipe.optimizers": ("Optimizer",),

@@ -15,6 +15,7 @@ from netdsl.diagnostics.diagnostic import Fault, UserError
 from netdsl.diagnostics.memory import is_out_of_memory
 from netdsl.ops.base import OpError
 from netdsl.plugins.plugin import Function
+from netdsl.recipe.augmentations import size_of
 
 HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
@@ -108,6 +109,13 @@ def augmentation(function: Callable[..., Any], who: str) -> Callable[..., Any]:
         if not fits or (made[1] is None) is not (masks is None):
             message = f"{who} does not give images and masks for the batch"
             raise UserError("plugin-failed", message, "return `images, masks`; `masks` is None where it was None")
+        side = size_of(component)
+        expected = [side, side] if side else list(images.shape[2:])
+        for what, x in zip(("images", "masks"), made, strict=True):
+            if x is not None and list(x.shape[2:]) != expected:
+                wrong, right = (" x ".join(map(str, s)) for s in (x.shape[2:], expected))
+                hint = "a class that extends `Resizing` gives images of its `size`, all others keep the size"
+                raise UserError("plugin-failed", f"{who} gives {what} of {wrong}, expected {right}", hint)
         return made
 
     return apply

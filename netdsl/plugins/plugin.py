@@ -67,7 +67,8 @@ class Plugin:
     def augmentation(self, apply: Function) -> Callable[[T], T]:
         """Class decorator: an augmentation. `apply(component, images, masks, frame)` gives both, changed: images
         [B, C, H, W] from 0 to 1, masks [B, 1, H, W] or None. Random numbers are drawn from the frame alone
-        (`frame.uniform("angle")`: one for each sample), which keeps runs reproducible."""
+        (`frame.uniform("angle")`: one for each sample), which keeps runs reproducible. Images keep their size, or the
+        class extends `Resizing` and they get its `size`."""
         return self._part("augment", function=apply)
 
     def optimizer(self, build: Function) -> Callable[[T], T]:

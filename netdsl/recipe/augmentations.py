@@ -26,9 +26,20 @@ Fill = Annotated[float, Meta(ge=0, le=1, description="value outside the image, f
 
 class Augment(Component, frozen=True):
     """`masks`: what it does to a segmentation mask: `moves` it alike, `ignores` it (only colours change), or is
-    `refused`."""
+    `refused`. Images keep their size."""
 
     masks: ClassVar[Literal["moves", "ignores", "refused"]] = "ignores"
+
+
+class Resizing(Augment, frozen=True):
+    """An augmentation that gives images of `size` by `size`; where that is 0, of their own."""
+
+    size: Index = 0
+
+
+def size_of(augment: Augment) -> int:
+    """The side of the images that an augmentation gives; 0 where they keep their own."""
+    return augment.size if isinstance(augment, Resizing) else 0
 
 
 @component("augment")
@@ -49,7 +60,7 @@ class Vflip(Augment, frozen=True, tag="vflip"):
 
 
 @component("augment")
-class Crop(Augment, frozen=True, tag="crop"):
+class Crop(Resizing, frozen=True, tag="crop"):
     """A random window of `size` after `padding` on every side; without `size`, of the image's own size."""
 
     masks = "moves"
@@ -63,7 +74,7 @@ class Crop(Augment, frozen=True, tag="crop"):
 
 
 @component("augment")
-class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
+class RandomResizedCrop(Resizing, frozen=True, tag="random_resized_crop"):
     """A random part of the image (`scale`: its area, `ratio`: width over height), resized to `size`."""
 
     source: ClassVar[str] = "Szegedy et al. 2015"
@@ -75,7 +86,7 @@ class RandomResizedCrop(Augment, frozen=True, tag="random_resized_crop"):
 
 
 @component("augment")
-class ScaleJitter(Augment, frozen=True, tag="scale_jitter"):
+class ScaleJitter(Resizing, frozen=True, tag="scale_jitter"):
     """Resizes an image to `scale` times what fits into `size` by `size`, keeping its form, then cuts a window of that
     size from what is larger and fills up what is smaller, on the right and below, with `fill`."""
 
@@ -88,7 +99,7 @@ class ScaleJitter(Augment, frozen=True, tag="scale_jitter"):
 
 
 @component("augment")
-class Resize(Augment, frozen=True, tag="resize"):
+class Resize(Resizing, frozen=True, tag="resize"):
     """Resizes images to `size` by `size`, antialiased."""
 
     masks = "moves"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from netdsl.analysis import count
+from netdsl.elaborate.standardize import UNITS, gives_units
 from netdsl.ir.model import Definition, Layer, Step
 from netdsl.ops.base import Op, Window, argument
 from netdsl.summary.model import Row
@@ -81,6 +82,8 @@ def kind(step: Step) -> str:
     callee = step.callee
     if isinstance(callee, Definition):
         return "" if step.layer and callee.name in step.layer.split(".") else callee.name
+    if gives_units(step):  # `standardize` with the statistics that undo it
+        return UNITS
     return _with_window(callee, callee.window(*(v.type for v in step.inputs)))
 
 

@@ -427,6 +427,37 @@ def test_what_fails_while_training_is_named(loss: str, metric: str, said: str, t
     assert found.value.code == "plugin-failed"
 
 
+RESIZING = """
+from netdsl.plugins import Augment, Plugin, Resizing
+plugin = Plugin("halves", version="1")
+def every_second(component, images, masks, frame):
+    return images[..., ::2, ::2], masks
+@plugin.augmentation(every_second)
+class Halve({base}, frozen=True, tag="halve"):
+    "Every second pixel."
+    {field}
+"""
+
+
+@pytest.mark.parametrize(("base", "field", "said"), [
+    ("Augment", "", "gives images of 4 x 4, expected 8 x 8"),
+    ("Resizing", "size: int = 5", "gives images of 4 x 4, expected 5 x 5"),
+    ("Resizing", "size: int = 4", ""),
+    ("Resizing", "", "gives images of 4 x 4, expected 8 x 8"),
+])  # fmt: skip
+def test_an_augmentation_gives_the_size_that_it_says(
+    base: str, field: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A net that takes any size would train at one and be tested at another."""
+    name = written(tmp_path, "halves", RESIZING.format(base=base, field=field))
+    (tmp_path / "n.net").write_text("net N {\n  input image [1, 8, 8]\n  conv(2, 3) -> gap -> linear(10)\n}\n")
+    sys.path.insert(0, str(tmp_path))
+    given = ["--recipe", "none", "--data", "digits", "--set", "steps=1", "--set", "augment=halve", "-q", "--no-onnx"]
+    code = main(["train", f"{tmp_path}/n.net", "--plugin", name, *given, "-o", str(tmp_path / "run")])
+    assert (code == 0) is not bool(said)
+    assert said in capsys.readouterr().err
+
+
 def test_classes_reach_a_loss_as_numbers_and_mixed_ones_as_shares(tmp_path: Path) -> None:
     net = net_with(tmp_path, "typed", "output.sum(1) / (target.dtype is torch.int64 and target.ndim == 1)")
     run = net.train(folder=tmp_path / "run", settings={"steps": 1, "loss": "odd_loss"}, quiet=True, onnx=False)

@@ -18,6 +18,7 @@ from netdsl.elaborate.builder import Options
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source
+from netdsl.summary.rows import kind
 
 SPEC = """
 net Price(size=1) {
@@ -212,3 +213,10 @@ def test_a_run_from_before_targets_were_standardised_goes_on(folder: Path, capsy
     assert whole.keys() == old.keys()
     assert all(torch.equal(whole[name], old[name]) for name in whole)
     assert json.loads(Path("old/recipe.json").read_text())["standardize_targets"] is False
+
+
+def test_the_layer_of_units_is_called_so() -> None:
+    """In drawings and tables, though the op is the `standardize` that undoes the statistics."""
+    text = "net N {\n  input x [3]\n  standardize(mean=1, std=2) -> linear(1)\n}\n"
+    net = Spec(Source(text), read_import).net("N", {}, {}, Options(units=((5.0,), (2.0,))))
+    assert [kind(step) for step in net.checked.main.steps] == ["standardize", "linear", "units"]
