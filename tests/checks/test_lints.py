@@ -45,6 +45,25 @@ def test_every_lint_has_a_code_and_examples() -> None:
             assert sum(c == code for c, _, _ in examples(kind)) >= 3, (code, kind)
 
 
+INSIDE = {
+    "a block": re.compile(r"^block ", re.MULTILINE),
+    "a loop or a link": re.compile(r"^ .*\b(repeat|for|residual)\b", re.MULTILINE),
+}
+ELSEWHERE = {"unused-import", "unused-constant", "input-layout"}
+"""Lints of what stands in no block and in no loop; neither do the fields of a recipe."""
+ELSEWHERE |= {"flipped-digits", "lr-out-of-range", "ema-outlasts-run", "idle-smoothing", "unpaired-resolution"}
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_a_lint_finds_what_is_inside_and_nothing_else_does(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [text for c, _, text in examples("INVALID") if c == code]
+    for what, inside in INSIDE.items() if code not in ELSEWHERE else ():
+        assert any(inside.search(text) for text in texts), what
+    home = next(rules for rules in (FILE_RULES, COSTS, RECIPE_RULES) if code in rules)
+    monkeypatch.setitem(home, code, lambda _: iter(()))
+    assert not [text for text in texts if code in {d.code for d in check(text)}]
+
+
 @pytest.mark.parametrize(("code", "title", "text"), examples("INVALID"), ids=lambda v: v[:40].replace("\n", " "))
 def test_invalid(code: str, title: str, text: str) -> None:
     found = check(text)
