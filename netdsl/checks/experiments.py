@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from netdsl.checks.recipe_net import CheckedNet
 from netdsl.checks.unchanged import Unchanged
@@ -22,7 +23,7 @@ from netdsl.planning.experiments import ALPHA, Cell, Experiment, Factor, pairs_n
 from netdsl.planning.measures import SPLITS
 from netdsl.planning.outputs import measured
 from netdsl.planning.recipes import NetReference, complete, load_recipe
-from netdsl.recipe.resolve import Resolved
+from netdsl.recipe.resolve import Resolved, astray
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place
 from netdsl.syntax import ast
@@ -76,18 +77,17 @@ class ExperimentCheck:
             yield from _hopeless(read.experiment)
 
     def _known(self, experiment: Experiment, most: int) -> list[Cell]:
-        """The cells that are known before anything is trained: none of a search through ranges."""
-        ranges = any(f.range is not None for f in experiment.factors)
-        return [] if ranges else list(islice(experiment.cells(), most))
+        """The cells that are known before anything is trained: of a search through ranges, one at their lower ends."""
+        if all(f.range is None for f in experiment.factors):
+            return list(islice(experiment.cells(), most))
+        return [experiment.cell(tuple(f"{f.range.low:.12g}" if f.range else f.values[0] for f in experiment.factors))]
 
     def _broken(self, read: Read, cell: Cell) -> Iterator[Broken]:
-        """The first mistakes of a cell: in its net and its recipe, or between them."""
+        """The mistakes of a cell: in its net and its recipe, or between them."""
         net, resolved = self._net(read, cell.net), self._recipe(read, cell.recipe)
         if isinstance(net, Diagnostic):
             yield Broken(cell, net, "net")
-        wrong = next((d for d in resolved.diagnostics if d.severity == "error"), None)
-        if wrong is not None:
-            yield Broken(cell, wrong, "recipe")
+        yield from (Broken(cell, mistake, "recipe") for mistake in _wrong(cell, resolved))
         if isinstance(net, CheckedNet) and resolved.recipe is not None:
             found = demands(net, resolved.recipe, resolved.places)
             unfit = next((d for d in found if d.severity == "error"), None)
@@ -126,6 +126,13 @@ class ExperimentCheck:
                 if len(lacking) < len(recipes):
                     message += f" with `{', '.join(f'{path} = {value}' for path, value in settings.items())}`"
                 yield diagnostic("unknown-measure", message, self.module.place(name.at), hint)
+
+
+def _wrong(cell: Cell, resolved: Resolved) -> Sequence[Diagnostic]:
+    """The mistakes of a cell's recipe: every path that names nothing, else the first."""
+    wrong = [d for d in resolved.diagnostics if d.severity == "error"]
+    paths = tuple(map(astray, cell.recipe))
+    return [d for d in wrong if d.message.startswith(paths)] or wrong[:1]
 
 
 def _key(found: Diagnostic) -> tuple[str, str, int]:
@@ -168,11 +175,11 @@ def _told(
     experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
 ) -> Iterator[Diagnostic]:
     """The mistakes of cells, by what they are blamed on: what varies, the whole experiment, or single values."""
-    refused = [f for f in experiment.factors if _is_refused(f, cells, broken)]
-    if refused:
-        what = f"no value of `{refused[0].path}` checks"
-        yield _unfit(what, broken[0].mistake, refused[0].at, module, own=True)
-        return
+    for factor in experiment.factors:
+        refused = [b for b in broken if b.mistake.message.startswith(astray(factor.path))]
+        if refused and len(refused) == len(cells):
+            yield replace(refused[0].mistake, at=factor.at)
+            broken = [b for b in broken if b not in refused]
     if len(cells) > 1 and _all_alike(cells, broken):
         yield _unfit("no cell checks", broken[0].mistake, experiment.at, module)
     else:
@@ -208,13 +215,6 @@ def _blamed(factor: Factor, value: str, cells: Sequence[Cell], broken: Sequence[
     return found if len(found) == everything and len({b.mistake.message for b in found}) == 1 else []
 
 
-def _is_refused(factor: Factor, cells: Sequence[Cell], broken: Sequence[Broken]) -> bool:
-    """Whether no cell checks because of what varies, whatever its value."""
-    reasons = {b.mistake.message for b in broken if b.part in (factor.of, "both")}
-    about = all(f"{factor.path}` names" in reason for reason in reasons)
-    return len(reasons) == 1 and len(broken) == len(cells) and about
-
-
 def _several(experiment: Experiment, cells: int, broken: Sequence[Broken]) -> Diagnostic:
     notes = [f"{b.cell.label}: {b.mistake.message}" for b in broken[:MOST_NAMED]]
     notes += [f"and {len(broken) - MOST_NAMED:,} more"] if len(broken) > MOST_NAMED else []
@@ -222,12 +222,10 @@ def _several(experiment: Experiment, cells: int, broken: Sequence[Broken]) -> Di
     return Diagnostic("unfit-cell", message, experiment.at, notes=tuple(notes))
 
 
-def _unfit(what: str, mistake: Diagnostic, at: Place, module: Module, own: bool = False) -> Diagnostic:
-    """The mistake of a cell, with the place in the file that it comes from; `own`: its hints are for this place."""
+def _unfit(what: str, mistake: Diagnostic, at: Place, module: Module) -> Diagnostic:
+    """The mistake of a cell, with the place in the file that it comes from."""
     here = mistake.at is not None and mistake.at.source is module.source
     labels = (Label(mistake.message, mistake.at),) if here and mistake.at is not None else ()
-    if own:
-        return Diagnostic("unfit-cell", f"{what}: {mistake.message}", at, labels, mistake.hints)
     hints = tuple(h.message for h in mistake.hints)
     return Diagnostic("unfit-cell", f"{what}: {mistake.message}", at, labels, notes=hints)
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from netdsl.cli.failure import Failure, Refused
+from netdsl.cli.failure import USAGE, Failure, Refused
 from netdsl.cli.files import check_ending, write
 from netdsl.cli.target import add_bindings, given_arguments, given_sizes, open_spec
+from netdsl.diagnostics.diagnostic import Fault
 from netdsl.loader import locate
 from netdsl.render.output import json_text
 
@@ -34,7 +35,7 @@ examples:
   netdsl diff HEAD~3:mine.net mine.net --format json
   netdsl diff resnet:ResNet50 roadmap:T_Baseline -o diff.html
 
-exit codes: 0 equal, 1 different, 2 a file cannot be read
+exit codes, as those of diff(1): 0 equal, 1 different, 2 nothing was compared: a file cannot be read, or a spec is wrong
 """
 
 
@@ -50,7 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     ending = check_ending(args.output, ".txt", ".html", ".htm", ".json", ".md")
-    found = compared(*_sides(args), args)
+    try:
+        found = compared(*_sides(args), args)
+    except Refused as mistake:
+        raise Refused(mistake.diagnostics, USAGE) from None  # 1 says that both sides differ
+    except Fault as mistake:
+        raise Refused((mistake.diagnostic,), USAGE) from None
     if ending in (".html", ".htm"):
         text = page_of(found)
     else:

@@ -142,13 +142,13 @@ class Comparer:
     def _entry(self, a: Item, b: Item, moved: bool, wiring: Wiring) -> Entry:
         reads = tuple(wiring.inputs(a, b))
         fields = (*fields_of(a, b), *(() if moved else reads))
-        moved = moved and bool(reads)  # what reads the same is only listed in another order
+        places = reads if moved else ()  # what reads the same is only listed in another order
         if isinstance(a.callee, Definition) and isinstance(b.callee, Definition):
             body = None if self.same(a.callee, b.callee) else self.pair(a.callee, b.callee)
             arguments = tuple(_arguments(a.callee, b.callee))
-            return Entry(_kind_of_block(fields, body), a, b, fields, moved, body, arguments)
+            return Entry(_kind_of_block(fields, body), a, b, fields, places, body, arguments)
         kind: Kind = "same" if _types(a) == _types(b) else "resized"
-        return Entry("changed" if fields else kind, a, b, fields, moved)
+        return Entry("changed" if fields else kind, a, b, fields, places)
 
 
 def _most(a: Item, b: Item) -> float:

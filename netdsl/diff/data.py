@@ -58,7 +58,8 @@ def _entry(found: Found) -> dict[str, Any] | None:
         return None
     return {
         "kind": "moved" if entry.moved and entry.kind in ("same", "resized") else entry.kind,
-        "moved": entry.moved,
+        "moved": bool(entry.moved),
+        "reads": list(map(_field, entry.moved)),
         "before": _item(found.before, entry.before),
         "after": _item(found.after, entry.after),
         "fields": list(map(_field, entry.fields)),

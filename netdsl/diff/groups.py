@@ -77,14 +77,19 @@ class Group(Struct, frozen=True, eq=False):
     @property
     def fields(self) -> list[str]:
         """The differences in words, with the values of all entries: `groups 1 → 64, 128`."""
-        names = dict.fromkeys(f.name for f in self.first.fields if f.name != CALLEE)
-        return [changed(name, [f for e in self.entries for f in e.fields if f.name == name]) for name in names]
+        return _told_fields([f for e in self.entries for f in e.fields if f.name != CALLEE])
+
+    @property
+    def places(self) -> list[str]:
+        """Where what has moved stood and stands, in words: `moved`, `reads conv → x`."""
+        seen = [f for e in self.entries for f in e.moved if f.before != f.after]
+        return ["moved", *_told_fields(seen)] if self.first.moved else []
 
     @property
     def arguments(self) -> list[str]:
         """The arguments of blocks that both sides have and that differ."""
         every = [f for e in self.entries for f in e.arguments if f.before is not None and f.after is not None]
-        return [changed(name, [f for f in every if f.name == name]) for name in dict.fromkeys(f.name for f in every)]
+        return _told_fields(every)
 
     @property
     def title(self) -> str:
@@ -153,13 +158,18 @@ def _signature(entry: Entry, memo: dict[Pair, Signature]) -> Signature:
     """A key of an entry without its numbers."""
     sides = tuple(side.label if side else None for side in (entry.before, entry.after))
     names = tuple(f.name for f in entry.fields)
-    return entry.kind, entry.moved, sides, names, _of_body(entry.body, memo) if entry.body else ()
+    return entry.kind, bool(entry.moved), sides, names, _of_body(entry.body, memo) if entry.body else ()
 
 
 def _of_body(pair: Pair, memo: dict[Pair, Signature]) -> Signature:
     if pair not in memo:
         memo[pair] = tuple(dict.fromkeys(_signature(e, memo) for e in pair.entries if e.differs))
     return memo[pair]
+
+
+def _told_fields(fields: Sequence[Field]) -> list[str]:
+    """Differences in words, one for each name."""
+    return [changed(name, [f for f in fields if f.name == name]) for name in dict.fromkeys(f.name for f in fields)]
 
 
 def _span(names: Sequence[str]) -> str:

@@ -69,14 +69,14 @@ Owned = tuple[bool, bool]
 
 
 class Entry(Struct, frozen=True, eq=False):
-    """The change of one step. `fields`: what differs; `arguments`: those of two blocks that differ; `body`: the
-    comparison of what they hold."""
+    """The change of one step. `fields`: what differs; `moved`: what a step that has moved read, and what it reads now;
+    `arguments`: those of two blocks that differ; `body`: the comparison of what they hold."""
 
     kind: Kind
     before: Item | None
     after: Item | None
     fields: tuple[Field, ...] = ()
-    moved: bool = False
+    moved: tuple[Field, ...] = ()
     body: Pair | None = None
     arguments: tuple[Field, ...] = ()
 
@@ -99,7 +99,7 @@ class Entry(Struct, frozen=True, eq=False):
     @property
     def differs(self) -> bool:
         """Whether a reader should be told of it: more than a shape, or a name, that follows from something else."""
-        return self.kind not in ("same", "resized") or self.moved
+        return self.kind not in ("same", "resized") or bool(self.moved)
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -194,6 +194,7 @@ def _mirrored(entry: Entry, made: dict[Pair, Pair]) -> Entry:
         before=entry.after,
         after=entry.before,
         fields=tuple(f.mirrored() for f in entry.fields),
+        moved=tuple(f.mirrored() for f in entry.moved),
         arguments=tuple(f.mirrored() for f in entry.arguments),
         body=mirrored(entry.body, made) if entry.body else None,
     )

@@ -152,10 +152,8 @@ def lines(found: tuple[Group, ...], rest: Rest) -> tuple[tuple[Line, ...], Rest]
 
 
 def _titled(group: Group) -> str:
-    parts = group.fields
+    parts = [*group.fields, *group.places]
     given = f"({', '.join(group.arguments)})" if group.arguments and not group.plain else ""
-    if group.first.moved:
-        parts = [*parts, "moved"]
     return f"{group.title}{given}{': ' if parts else ''}{', '.join(parts)}"
 
 

@@ -194,12 +194,12 @@ class _Resolver:
                     values[name] = replace(default, **{argument: value})
 
     def _unused_overrides(self, values: Mapping[str, Any]) -> None:
-        for path in self.overrides.keys() - self.binder.used:
+        for path in (p for p in self.overrides if p not in self.binder.used):
             name, _, argument = path.partition(".")
             hint = field_hint(name)
             if name in field_names():
                 hint = _no_argument(name, argument, values.get(name, getattr(self.base, name)))
-            message = f"`--set {path}` names no field of this recipe"
+            message = f"{astray(path)} no field of this recipe"
             self.diagnostics.append(fault("unknown-field", message, None, hint).diagnostic)
 
     def _groups(self, lineage: Lineage, recipe: Recipe) -> Iterable[Group]:
@@ -228,6 +228,11 @@ class _Resolver:
         if name == "lr" and value == 0:
             raise fault("bad-value", "an lr of 0 still decays weights: use `freeze`", origin.place(field.value))
         return self.binder.convert(known[name].kind, value, origin.place(field.value), name)
+
+
+def astray(path: str) -> str:
+    """How the message of a path from outside the recipe begins that is none of its fields."""
+    return f"`{path}` names"
 
 
 COUNTS = ("num", "n", "max", "total", "nb")

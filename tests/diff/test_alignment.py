@@ -103,7 +103,7 @@ def test_long_sequences_are_aligned_at_a_bounded_cost() -> None:
         (PLAIN, PLAIN.replace("-> relu", "-> relu -> dropout(0.1)", 1), ["+ dropout"]),
         (PLAIN, PLAIN.replace("linear(5)", "linear(7)"), ["~ linear: out_features 5 → 7"]),
         (PLAIN, PLAIN.replace("conv(8, 3)", "conv(8, 5)"), [f"~ conv {TIMES} 2: kernel_size 3 → 5, padding 1 → 2"]),
-        (PLAIN, PLAIN.replace("conv(8, 3) -> bn", "bn -> conv(8, 3)", 1), ["> bn: moved"]),
+        (PLAIN, PLAIN.replace("conv(8, 3) -> bn", "bn -> conv(8, 3)", 1), ["> bn: moved, reads conv1 → x"]),
         ("a = relu\n  b = tanh\n  a + b", "a = relu\n  b = tanh\n  b + a", []),
         ("a = relu\n  b = tanh\n  a - b", "a = relu\n  b = tanh\n  b - a",
          ["~ sub: input 1 relu → tanh, input 2 tanh → relu"]),

@@ -165,14 +165,14 @@ def test_revisions(run: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("a.net:Nope", "a.net:A"), 1, "declares no net `Nope`"),
+        (("a.net:Nope", "a.net:A"), 2, "declares no net `Nope`"),
         (("a.net:A", "none.net"), 2, "there is no file none.net"),
         (("a.net:A", "a.net:R"), 2, "`A` of a.net is a net, and `R` of a.net a recipe"),
         (("a.net",), 2, "this folder is in no git repository"),
         (("HEAD:a.net", "a.net"), 2, "this folder is in no git repository"),
         (("a.net", "a.net", "--git", "HEAD"), 2, "`--git` compares one spec"),
-        (("a.net:A", "bad.net"), 1, "bad.net:1"),
-        (("a.net:A", "a.net:B", "-p", "depth=3"), 1, "depth"),
+        (("a.net:A", "bad.net"), 2, "bad.net:1"),
+        (("a.net:A", "a.net:B", "-p", "depth=3"), 2, "depth"),
     ],
 )
 def test_bad_input_is_refused_in_words(run: Any, arguments: tuple[str, ...], code: int, said: str) -> None:

@@ -149,6 +149,19 @@ def test_cells_that_do_not_check_are_named() -> None:
     assert found.notes[0] == "width = 16, depth = 4: too wide for its depth"
 
 
+def test_every_path_that_is_no_field_is_told_at_its_place() -> None:
+    entries = "vary optimizer.lrr = [0.1, 0.2]\nvary width = [8, 16]\nvary batch.foo = [1, 2]\nmeasure = [params]"
+    found = spec(entries).diagnostics
+    assert [(d.code, d.at.text if d.at else "") for d in found] == [
+        ("unknown-field", "optimizer.lrr"),
+        ("unknown-field", "batch.foo"),
+    ]
+    assert found[0].message == "`optimizer.lrr` names no field of this recipe"
+    assert "did you mean `optimizer.lr`?" in found[0].hints[0].message
+    searched = "vary optimizer.lrr = log(1e-3, 1e-1)\nsearch = random(3)\nmeasure = [test.loss]"
+    assert mistakes(searched) == [("unknown-field", "optimizer.lrr")]
+
+
 def test_a_mistake_of_the_net_itself_is_told_there_alone() -> None:
     net = NET.replace("linear(width)", "linear(width, 3, 4)")
     found = spec("vary width = [8, 16, 32]\nvary depth = [1, 2, 4]\nmeasure = [params]", net=net).diagnostics
