@@ -180,6 +180,7 @@ def begun(request: Request, show: Show, prepared: Prepared | None = None) -> Ite
         if request.resume:
             _check_language(folder, prepared.net)
             about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
+            files.warn_of_edits(folder, about, prepared.net.source())
         elif ranks.first:
             begin_folder(folder, prepared, about)
         _introduce(prepared, loop, notes, _silent if request.quiet else say)
@@ -196,9 +197,8 @@ def _before(request: Request) -> About | None:
     return files.read_about(request.folder)[0] if there else None
 
 
-def _check_language(folder: Path | None, net: Net) -> None:
+def _check_language(folder: Path, net: Net) -> None:
     """Raise CheckpointError for a run that began when its layers worked along other axes."""
-    assert folder is not None
     language = files.read_about(folder)[0].language
     if language < LANGUAGE and net.elaborated.followed:
         raise CheckpointError.of(outdated(folder, language, net.elaborated.followed))

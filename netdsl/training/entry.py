@@ -39,13 +39,12 @@ def train(request: Request, show: Show) -> int:
     if fresh:
         folder.mkdir(parents=True, exist_ok=True)
         written = files.write_spec(folder, net.spec.module, Path(library()))
-        files.write_json(folder / files.RECIPE, recipe)
         files.write_json(folder / files.ABOUT, about)
+    files.write_json(folder / files.RECIPE, recipe)
 
     def one(number: int, path: Path, begun: bool) -> int:
         before = files.read_about(path)[1] if begun else None
-        again = recipe if before is None else before
-        more = {"folder": path, "fold": number, "resume": begun, "before": before, "recipe": again}
+        more = {"folder": path, "fold": number, "resume": begun, "before": before}
         return train_once(replace(request, **more), show)
 
     try:

@@ -27,12 +27,13 @@ def directories(folder: Path, count: int) -> Iterator[tuple[int, Path]]:
 
 
 def run_folds(folder: Path, about: About, recipe: Recipe, one: RunOne, say: Callable[[str], None]) -> int:
-    """Run the folds that have not ended; write the mean and the deviation of their results. Returns the exit code."""
+    """Run the folds that have not ended, and those of another recipe, which all share; write the mean and the deviation
+    of their results. Returns the exit code."""
     assert recipe.folds is not None
     results: list[dict[str, Any]] = []
     for number, path in directories(folder, recipe.folds):
         begun = (path / files.ABOUT).exists()
-        if not begun or not files.read_about(path)[0].result:
+        if not begun or not _has_ended(path, recipe):
             say(f"fold {number + 1} of {recipe.folds}")
             if (code := one(number, path, begun)) != 0:
                 return code
@@ -41,6 +42,12 @@ def run_folds(folder: Path, about: About, recipe: Recipe, one: RunOne, say: Call
     files.write_json(folder / files.ABOUT, _ended(about, mean, deviation, results))
     say("all folds: " + ", ".join(f"{name} {mean[name]:.4f} +- {deviation[name]:.4f}" for name in mean))
     return 0
+
+
+def _has_ended(folder: Path, recipe: Recipe) -> bool:
+    """Whether a fold has a result, of this recipe."""
+    about, own = files.read_about(folder)
+    return bool(about.result) and own == recipe
 
 
 def forget_unbegun(folder: Path, count: int, spec: Sequence[Path]) -> None:

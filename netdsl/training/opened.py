@@ -95,6 +95,7 @@ def run_of(folder: Path) -> tuple[Net, Opened]:
     options = Options(links=recipe.drop_path is not None, standard=standard, per=about.per, units=about.units)
     net = net.spec.net(net.name, net.arguments, net.sizes, options)
     module = _loaded(folder, net, about)
+    files.warn_of_edits(folder, about, net.source())
     main = net.checked.main
     size = next(o for o in main.outputs if not o.training).value.type.shape[0]
     return net, Opened(

@@ -375,10 +375,10 @@ class Trainer:
         self.store.save(self.state, gathered(tensors, self.ranks.first), about)
         self.watch("saved", {"step": self.state.step})
 
-    def restore(self, file: Path | None = None) -> bool:
+    def restore(self, file: Path | None = None, by_place: bool = False) -> bool:
         """Continue from the folder's newest checkpoint, or from a kept one; False where there is none yet.
 
-        Raises CheckpointError.
+        `by_place`: see `restore_optimizers`. Raises UserError.
         """
         found = self.store.load(file)
         self.store.clear()
@@ -386,7 +386,7 @@ class Trainer:
             return False
         tensors, about, self.state = found
         files.load_state(self.module, files.part("model", tensors))
-        files.restore_optimizers(self.module, self.updater.optimizers, files.part("optimizer", tensors))
+        files.restore_optimizers(self.module, self.updater.optimizers, files.part("optimizer", tensors), by_place)
         self.averages.load(files.part("average", tensors))
         if self.carried is not None:
             self.carried.load(files.part("carried", tensors), self.device)

@@ -101,6 +101,19 @@ def test_folds_that_have_not_ended_are_continued(base: Path, capsys: pytest.Capt
     assert {n: v for n, v in ours.items() if n != "seconds"} == {n: v for n, v in theirs.items() if n != "seconds"}
 
 
+def test_what_changes_on_resuming_changes_in_all_folds(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mean over folds of several recipes would be that of none."""
+    folder, resume = base / "run", ["train", "-q", "--no-onnx", "--resume"]
+    assert train(base, "--set", "folds=2") == 0
+    assert main([*resume, str(folder), "--set", "epochs=3"]) == 0
+    of = [json.loads((p / "recipe.json").read_text())["epochs"] for p in (folder, folder / "fold-1", folder / "fold-2")]
+    assert of == [3, 3, 3]
+    assert main([*resume, str(folder / "fold-2"), "--set", "epochs=4"]) == 0
+    capsys.readouterr()
+    assert main([*resume, str(folder)]) == 1
+    assert f"`netdsl train --resume {folder} --set ...`" in capsys.readouterr().err
+
+
 def test_more_folds_than_samples(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(base, "--set", "folds=61") == 1
     assert not (base / "run").exists()  # another try finds the folder free

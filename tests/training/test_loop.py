@@ -14,10 +14,11 @@ from recipe_harness import recipe
 from torch import Tensor, nn
 from training_harness import loop_of, samples, small_net, stop_after
 
-from netdsl.diagnostics.diagnostic import Fault
+from netdsl.diagnostics.diagnostic import Fault, UserError
 from netdsl.planning.rates import depth_rates
 from netdsl.recipe.regularizers import ClipAdaptive, Ema
 from netdsl.training.checkpoints import format as files
+from netdsl.training.checkpoints.resume import is_ordered
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.targets import Targets
@@ -124,7 +125,33 @@ def test_the_state_of_other_weights_is_refused(tmp_path: Path) -> None:
     by_place = {f"0.{place}.{key.rpartition('/')[2]}": t for place, (key, t) in enumerate(reversed(tensors.items()))}
     for wrong in ({"0.bias/exp_avg": torch.ones(3)}, {"7.weight/exp_avg": torch.ones(3)}, by_place):
         with pytest.raises(CheckpointError, match="of no parameter"):
-            files.restore_optimizers(loop.module, loop.updater.optimizers, wrong)
+            files.restore_optimizers(loop.module, loop.updater.optimizers, wrong, by_place=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "more", "taken"),
+    [
+        ("optimizer = sgd(lr=0.1, momentum=0.9)\n", "", True),
+        ("optimizer = muon(lr=0.1)\n", "", False),
+        ("optimizer = sgd(lr=0.1, momentum=0.9)\n", "group norm {\n lr = 0.2\n}\n", False),
+        ("optimizer = sgd(lr=0.1, momentum=0.9)\nlayer_decay = layer_decay(0.5)\n", "", False),
+    ],
+)
+def test_state_by_place_is_of_one_group(before: str, more: str, taken: bool) -> None:
+    """Checkpoints of 0.2: weights of equal sizes that stand in another order would take the state of each other."""
+    layers = {n: 0 for n, _ in small_net().named_parameters()} if "layer_decay" in before else None
+    loop = loop_of(f"steps = 2\n{before}{more}", layers=layers)
+    loop.run()
+    state = files.optimizer_tensors(loop.module, loop.updater.optimizers)
+    place = {n: i for i, (n, _) in enumerate(loop.module.named_parameters())}
+    former = {f"0.{place[k.rpartition('/')[0]]}.{k.rpartition('/')[2]}": t.clone() for k, t in state.items()}
+    assert is_ordered(loop, recipe(before)) is taken
+    if taken:
+        files.restore_optimizers(loop.module, loop.updater.optimizers, former, by_place=True)
+        assert_same(files.optimizer_tensors(loop.module, loop.updater.optimizers), state)
+    else:
+        with pytest.raises(CheckpointError, match="by place"):
+            files.restore_optimizers(loop.module, loop.updater.optimizers, former)
 
 
 def test_a_checkpoint_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +170,7 @@ def test_a_broken_checkpoint_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(files.CheckpointError, match="is damaged"):
         files.load_tensors(path)
     files.save_tensors(path, {"model/other": torch.ones(1)}, {"state": {}, "lr": 0.1, "scaler": {}})
-    with pytest.raises(files.CheckpointError, match="do not belong"):
+    with pytest.raises(UserError, match="are not this net's"):
         loop_of("steps = 1", tmp_path).restore()
 
 

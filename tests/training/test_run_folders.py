@@ -161,6 +161,21 @@ def test_a_run_of_another_spec_predicts_nothing(
     assert not told.out
 
 
+def test_a_run_of_an_edited_spec_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Weights fit a net with another activation too. Comments and the file's name change nothing."""
+    path, resume = run / "spec.net", ["train", "--resume", "run", "--no-onnx", "--set"]
+    for text, said in ((f"# mine\n{SPEC}", False), (SPEC.replace("linear(10)", "relu -> linear(10)"), True)):
+        path.write_text(text)
+        for command in (["eval", "run"], [*resume, f"steps={5 + said}"]):
+            assert main(command) == 0
+            assert ("has been edited: its net computes something else" in capsys.readouterr().err) is said
+    path.write_text(SPEC.replace("flatten", "maxpool(2) -> flatten"))
+    assert main([*resume, "steps=7"]) != 0
+    told = capsys.readouterr().err
+    assert "`linear.weight` is [10, 64] where the net has [10, 16]" in told
+    assert "size mismatch" not in told
+
+
 def test_damaged_lines_of_the_log_are_told_before_the_first_step(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = run / "metrics.jsonl"
     lines = log.read_bytes().splitlines()

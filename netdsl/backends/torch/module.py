@@ -100,6 +100,12 @@ def _empty(source_text: str, class_name: str, part: str) -> nn.Module:
 def load_state(module: nn.Module, weights: Mapping[str, Any]) -> None:
     """Put arrays, by state-dict key, into a module. Raises UserError naming what is missing, left over or of another
     shape."""
+    check_state(module, weights)
+    module.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})
+
+
+def check_state(module: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Raise UserError where weights, by state-dict key, are not those of a module, as `load_state`."""
     state = module.state_dict()
     wrong = [f"`{k}` is missing" for k in state if k not in weights]
     wrong += [f"`{k}` belongs to no layer" for k in weights if k not in state]
@@ -108,4 +114,3 @@ def load_state(module: nn.Module, weights: Mapping[str, Any]) -> None:
             wrong.append(f"`{key}` is {[*weights[key].shape]} where the net has {[*state[key].shape]}")
     if wrong:
         raise UserError("unfit-weights", "the weights are not this net's: " + "; ".join(sorted(wrong)[:5]))
-    module.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from netdsl.backends.torch.module import check_state
 from netdsl.diagnostics.regular import check_regular
 from netdsl.training.checkpoints.stream import CHECKSUM, is_damaged, write_tensors
 from netdsl.training.distributed.shards import assign, is_sharded, placed
@@ -112,19 +113,28 @@ def optimizer_tensors(module: nn.Module, optimizers: Sequence[Optimizer]) -> dic
     return found
 
 
-def restore_optimizers(module: nn.Module, optimizers: Sequence[Optimizer], tensors: Tensors) -> None:
-    """Put back what `optimizer_tensors` gave. Raises CheckpointError for the state of other parameters."""
-    parameters = dict(module.named_parameters())
-    owners = {p: o for o in optimizers for g in o.param_groups for p in g["params"]}
+def restore_optimizers(
+    module: nn.Module, optimizers: Sequence[Optimizer], tensors: Tensors, by_place: bool = False
+) -> None:
+    """Put back what `optimizer_tensors` gave. `by_place`: keys of netdsl 0.2, `optimizer.place.name`, are of
+    the parameters that stand there today. Raises CheckpointError for the state of other parameters."""
+    parameters, owners = dict(module.named_parameters()), dict(_owned(optimizers))
+    listed = list(owners) if by_place else []
     for key, tensor in tensors.items():
-        path, _, name = key.rpartition("/")
-        parameter = parameters.get(path) if path else _by_place(optimizers, key)
+        path, name = key.rpartition("/")[::2]
+        parameter = _by_place(listed, key) if not path else parameters.get(path)
         optimizer = None if parameter is None else owners.get(parameter)
         if parameter is None or optimizer is None or tensor.numel() not in (1, parameter.numel()):
             raise CheckpointError("unfit-weights", f"the optimizer's state `{key}` is of no parameter that is trained")
         name = name.rpartition(".")[2]
         beside = name != "step" or bool(tensor.ndim) or _on_device(optimizer)
         optimizer.state[parameter][name] = _restored(tensor, parameter, beside)
+
+
+def _owned(optimizers: Sequence[Optimizer]) -> Iterator[tuple[Tensor, Optimizer]]:
+    """The parameters that are trained, in the order of the optimizers' groups, each with its optimizer."""
+    for optimizer in optimizers:
+        yield from ((p, optimizer) for g in optimizer.param_groups for p in g["params"])
 
 
 def _restored(tensor: Tensor, parameter: Tensor, beside: bool) -> Any:
@@ -138,12 +148,14 @@ def _restored(tensor: Tensor, parameter: Tensor, beside: bool) -> Any:
     return torch.empty_like(parameter, dtype=tensor.dtype).copy_(value) if own else value.clone()
 
 
-def _by_place(optimizers: Sequence[Optimizer], key: str) -> Tensor | None:
-    """The parameter of a key `optimizer.place.name`, as netdsl 0.2 wrote it."""
+def _by_place(listed: Sequence[Tensor], key: str) -> Tensor | None:
+    """The parameter of a key `optimizer.place.name`. Raises CheckpointError where none is listed: places are others."""
+    if not listed:
+        message = "netdsl 0.2 wrote the optimizer's state by place, and weights stand in other places now"
+        hint = "begin a new run with its weights: `init = weights(...)`"
+        raise CheckpointError("unfit-weights", message, hint)
     number, place, _ = key.split(".", 2)
-    groups = optimizers[int(number)].param_groups if int(number) < len(optimizers) else []
-    listed: list[Tensor] = [p for g in groups for p in g["params"]]
-    return listed[int(place)] if int(place) < len(listed) else None
+    return listed[int(place)] if number == "0" and int(place) < len(listed) else None
 
 
 def _on_device(optimizer: Optimizer) -> bool:
@@ -160,10 +172,9 @@ def part(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
 
 
 def load_state(module: nn.Module, tensors: Tensors) -> None:
-    """Load weights; raises CheckpointError naming what is missing or has another shape."""
-    try:
-        if is_sharded(module):
-            return assign(module.state_dict(), tensors)
+    """Load weights, also into a module in shards. Raises UserError naming what is missing or has another shape."""
+    check_state(module, tensors)
+    if is_sharded(module):
+        assign(module.state_dict(), tensors)
+    else:
         module.load_state_dict(dict(tensors))
-    except (RuntimeError, KeyError) as error:
-        raise CheckpointError("unfit-weights", f"the weights do not belong to this net: {error}") from None

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from netdsl.planning.schedule import Schedule, peak_lr
+from netdsl.recipe.optimizers import Muon
 from netdsl.recipe.resume import Change, changes
 from netdsl.recipe.schema import Recipe
 from netdsl.training.checkpoints import run_dir as files
@@ -24,15 +25,16 @@ Show = Callable[[str], None]
 def resume(loop: Trainer, before: Recipe, checkpoint: Path | None, about: About, say: Show) -> About:
     """Put a loop where its folder's run stands, and say what is otherwise from there on; what the run is now.
 
-    Raises CheckpointError, and DataError for a run that would have ended before.
+    Raises UserError, also for a run that would have ended before.
     """
     folder = loop.job.folder
     assert folder is not None
-    there = loop.restore(checkpoint)
+    there = loop.restore(checkpoint, is_ordered(loop, before))
     step = loop.state.step
     if step > loop.total:
         message = f"the run is at step {step}, and {_end(loop.recipe)} ends at step {loop.total}"
-        hint = kept_before(folder, loop.total)
+        all_folds = f"change all folds alike: `netdsl train --resume {folder.parent} --set ...`"
+        hint = kept_before(folder, loop.total) or (all_folds if about.fold is not None else None)
         raise DataError("already-ended", message, hint)
     old, _ = files.read_about(folder)
     check_data(old, about)
@@ -70,6 +72,12 @@ def check_data(old: About, now: About) -> None:
             counts = ", ".join(map(str, now.samples)), ", ".join(map(str, old.samples))
             numbers = f": {counts[0]}, not {counts[1]}" if name == "samples" else ""
             raise DataError("changed-data", what + numbers, "put the data back as they were, or begin a new run")
+
+
+def is_ordered(loop: Trainer, before: Recipe) -> bool:
+    """Whether the optimizer's places were those of today in netdsl 0.2 too: in one group that follows the net."""
+    groups = [len(o.param_groups) for o in loop.updater.optimizers]
+    return groups == [1] and before.layer_decay is None and not isinstance(before.optimizer, Muon)
 
 
 def _end(recipe: Recipe) -> str:

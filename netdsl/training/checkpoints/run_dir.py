@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,12 @@ from netdsl.inference.run_folder import (
 )  # fmt: skip
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.errors import CheckpointError, WriteError
+from netdsl.version import __version__
 
 __all__ = [
     "ABOUT", "CHECKPOINT", "LOG", "ONNX", "RECIPE", "SOURCE", "SPEC", "WEIGHTS", "About", "Log", "check_free",
-    "make_folder", "new_folder", "read_about", "read_log", "write_json", "write_spec",
+    "make_folder", "new_folder", "read_about", "read_log", "warn_of_edits", "write_json",
+    "write_spec",
 ]  # fmt: skip
 
 
@@ -77,6 +81,30 @@ def write_spec(folder: Path, module: Module, library: Path) -> list[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def warn_of_edits(folder: Path, about: About, source: str) -> None:
+    """Warn where the net of a run, as `model.py` has it, is another than the one that its spec gives today.
+
+    Another release may write the same net otherwise: only the texts of one release are compared.
+    """
+    try:
+        before = (folder / SOURCE).read_text(encoding="utf-8")
+        edited = about.versions.get("netdsl") == __version__ and _code(before) != _code(source)
+    except (OSError, ValueError, SyntaxError):  # it is there to be read, and nothing else needs it
+        return
+    if edited:
+        message = f"{folder / SPEC} has been edited: its net computes something else than the one that was trained"
+        warnings.warn_explicit(f"{message} ({SOURCE})", UserWarning, "netdsl", 1)
+
+
+def _code(source: str) -> str:
+    """The statements of a module: its text without comments, docstrings and places."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
 
 
 class Log:
