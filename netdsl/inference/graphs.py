@@ -205,7 +205,8 @@ def _each_graph(array: Any, name: str, until: np.ndarray, path: Path, or_node: b
     if array.ndim not in (1, 2) or len(array) not in ((graphs, nodes) if or_node else (graphs,)):
         more = f" of {nodes} nodes" if or_node else ""
         message = f"{path}: `{name}` is {list(array.shape)}, and there are {graphs} graphs{more}"
-        raise DataError("unpaired-samples", message)
+        hint = "`graph(...)` reads nodes that are divided one by one" if len(array) == nodes else None
+        raise DataError("unpaired-samples", message, hint)
     found: np.ndarray = array
     return found
 

@@ -18,8 +18,12 @@ NO_DECAY = "what is not decayed is a group of the recipe: `group ... { weight_de
 AUGMENTS = "it is a part of `augment`: `augment = hflip -> {}`"
 OWN_FIELD = "it is told by a field of its own: `{}`"
 STANDARDIZED = OWN_FIELD.format("standardize = fixed(mean=..., std=...)")
+GROUPED = "what samples belong to is named by a column or an array of `csv`, `hf`, `npz`, `parquet`, `table`"
 OF_HEAD = "the net stands in the head: `recipe Name for Net { ... }`"
 INIT = 'it is written `init = weights("file")`'
+
+OF_DATA = {"mean": STANDARDIZED, "std": STANDARDIZED, "group": GROUPED}
+"""Hints for arguments that a source of data does not have."""
 
 FIELDS = {
     "lr": OF_OPTIMIZER.format("adamw(lr=...)"), "learning_rate": OF_OPTIMIZER.format("adamw(lr=...)"),

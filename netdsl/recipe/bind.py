@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, Hint, did_you_mean, fault
 from netdsl.recipe import hints
-from netdsl.recipe.aliases import ARGUMENTS, STANDARDIZED, called, meant, of_recipe, positioned
+from netdsl.recipe.aliases import ARGUMENTS, OF_DATA, STANDARDIZED, called, meant, of_recipe, positioned
 from netdsl.recipe.annotations import Kind, arguments
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.recipe.registry import registered, registered_fields
@@ -368,8 +368,8 @@ def _fields() -> frozenset[str]:
 
 def _unknown_argument(cls: type[Component], name: str, known: list[str], place: Place) -> Fault:
     is_data = cls in registered("data").values()
-    of_pixels = STANDARDIZED if is_data and name in ("mean", "std") else None
-    hint = of_pixels or called(name, ARGUMENTS, known) or of_recipe(name, _fields()) or did_you_mean(name, known)
+    of_data = OF_DATA.get(name) if is_data else None
+    hint = of_data or called(name, ARGUMENTS, known) or of_recipe(name, _fields()) or did_you_mean(name, known)
     hint = hint or f"it takes {_listed(known) or 'none'}"
     return fault("unknown-argument", f"`{component_name(cls)}` has no argument `{name}`", place, hint)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from recipe_harness import recipe, resolved
 from netdsl.cli.main import main
 from netdsl.pipeline import Spec
 from netdsl.planning import recipes
+from netdsl.recipe.annotations import arguments
+from netdsl.recipe.registry import registered
 from netdsl.source import Source
 
 SPEC = """net Small(classes=10) {
@@ -208,3 +211,11 @@ recipe C extends B {
     before, _ = resolved(text, "A")
     assert before is not None
     assert (before.steps, before.epochs, before.freeze) == (500, None, ())
+
+
+@pytest.mark.parametrize("source", ['imagefolder("photos", group="patient")', 'graphs("g.npz", group="patient")'])
+def test_groups_of_samples_are_not_those_of_parameters(source: str) -> None:
+    """The hint names every source whose samples can belong to groups, and no other."""
+    _, (found,) = resolved(f"recipe Test {{\n  data = {source}\n}}")
+    taking = sorted(n for n, cls in registered("data").items() if "group" in arguments(cls))
+    assert [*re.findall(r"`(\w+)`", found.hint or "")] == taking
