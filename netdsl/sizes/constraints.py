@@ -227,8 +227,19 @@ class Assumptions:
         return (*(c for c in own if str(c) not in said), *relations, *self._required, *self._choices)
 
     def _follows(self, relation: Relation) -> bool:
-        """Whether an inequality follows from what is known of each named size by now."""
+        """Whether a fact follows from what is known of each named size by now."""
+        if relation.op == "==":
+            return substitute(relation.left - relation.right, self._multiples()) == 0
         return relation.op == ">=" and reachable(relation.left - relation.right, self._axes)[0] >= 0
+
+    def _multiples(self) -> dict[str, Dim]:
+        """The named sizes with one residue as what they are then: `32*H` for `H % 32 == 0`."""
+        return {
+            name: symbol(name) * own.modulus + min(own.residues)
+            for name, axis in self._axes.items()
+            for own in axis.classes[:1]
+            if len(own.residues) == 1
+        }
 
     def _consistent(self) -> bool:
         """Whether every fact over several names can hold with what is known of each, and all of them together."""

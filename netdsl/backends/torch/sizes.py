@@ -22,18 +22,22 @@ Found = tuple[Dim, Shape]
 
 def express(size: Dim, values: Mapping[int, TensorType], at: Place) -> Node:
     """A size in terms of the shapes of values, given by number. Raises Fault where it cannot be found in them."""
-    shapes = [(d, Shape(i, -1 if is_bare(t) else k + 1)) for i, t in values.items() for k, d in enumerate(t.shape)]
-    known: list[Found] = [(d, s) for d, s in shapes if isinstance(d, Size)]
-    found = _express(size, known)
+    found = found_in(size, values)
     if found is None:
         listed = ", ".join(map(str, values.values())) or "nothing"
         raise fault(
             "cannot-express-size",
             f"the size `{size}` cannot be computed from what flows in here: {listed}",
             at,
-            "fix the sizes with `--size`, or give the block a tensor that has this size",
+            "fix the sizes with `--size`, or give the net an input that has this size",
         )
     return found
+
+
+def found_in(size: Dim, values: Mapping[int, TensorType]) -> Node | None:
+    """A size in terms of the shapes of values, given by number; None where they do not tell it."""
+    shapes = [(d, Shape(i, -1 if is_bare(t) else k + 1)) for i, t in values.items() for k, d in enumerate(t.shape)]
+    return _express(size, [(d, s) for d, s in shapes if isinstance(d, Size)])
 
 
 def _express(size: Dim, known: list[Found]) -> Node | None:

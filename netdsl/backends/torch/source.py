@@ -16,6 +16,7 @@ from netdsl.backends.torch.locals import Locals
 from netdsl.backends.torch.loops import constructor_lines, forward_lines, is_loop
 from netdsl.backends.torch.naming import class_name
 from netdsl.backends.torch.quoting import comment, docstring
+from netdsl.backends.torch.supply import supplied
 from netdsl.backends.torch.tree import Apply, Node, Num, Text, children
 from netdsl.ir.initial import Initialization
 from netdsl.ir.model import Program
@@ -47,7 +48,7 @@ class Printer:
     """The classes of a program, found once and printed with different guards."""
 
     def __init__(self, program: Program, class_name: str) -> None:
-        self.program = program
+        self.program = program = supplied(program)
         self.class_name = class_name
         self.classes = classes = Classes(program, class_name)
         self.found = classes.run()
