@@ -76,7 +76,7 @@ COMPLEX: dict[str, int] = {
     "backends/torch/arguments:_padding": 13,
     "backends/torch/containers:_chain": 14,
     "backends/torch/guards:bind": 13,
-    "backends/torch/known:given": 15,
+    "backends/torch/known:given": 13,
     "backends/torch/layout:_flat": 17,
     "backends/torch/layout:_open": 13,
     "backends/torch/loops:is_loop": 14,

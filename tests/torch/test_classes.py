@@ -11,6 +11,7 @@ import torch
 from agreement import agree
 from paths import SPECS
 
+import netdsl
 from netdsl.backends.torch.layout import Layout
 from netdsl.backends.torch.locals import Locals
 from netdsl.backends.torch.tree import Apply, Node, Text
@@ -158,7 +159,7 @@ CONV = "block B(c, stride) = conv(c, 3, stride=stride) -> relu"
             "block B(c, act) = conv(c, 3) -> act",
             IMAGES,
             ["6, relu", "4, silu"],
-            "in_channels: int, c: int, act: Callable",
+            "in_channels: int, c: int, act: Callable[..., Tensor]",
         ),
     ],
 )
@@ -264,3 +265,41 @@ def test_a_branch_asks_for_the_layer_that_it_calls() -> None:
     assert "F.relu(self.conv3(x)) if self.conv3 is not None else x" in text
     assert "self.conv2 = nn.Conv2d(c, c, 5, padding=2) if wide else None" in text, "it reads conv1, of `c` channels"
     assert "self.conv3 = nn.Conv2d(c, c, 7, padding=3) if wide else None" in text
+
+
+def test_a_fraction_is_printed_as_the_author_computes_it() -> None:
+    text = """block Waves(c) = linear(c, bias=false) -> it * (2 / 3) -> it + log(10000)
+net N {
+  input x [8]
+  Waves(16) -> Waves(24)
+}
+"""
+    source = net(text).source()
+    assert "import math\n" in source
+    assert "* (2 / 3) + math.log(10000)" in source
+
+
+def test_a_fraction_of_the_width_is_computed_in_the_class() -> None:
+    text = """block Scaled: [L, D] -> [L, _] {
+  q, k, v = linear(3 * D) -> chunk(3, axis=1)
+  sdpa(q, k, v, scale=D ** -0.25)
+  linear(2 * D)
+}
+net N {
+  input x [10, 24]
+  Scaled -> relu -> Scaled
+}
+"""
+    assert "self.scale = dim**-0.25" in net(text).source()
+
+
+def test_the_member_behind_a_loop_is_the_last() -> None:
+    source = netdsl.load("wavenet").source()
+    assert "self.layers[-1](x)" in source
+    assert "self.layers[29]" not in source
+
+
+def test_the_width_of_an_input_without_a_name_explains_nothing() -> None:
+    source = netdsl.load("ddpm").source()
+    assert "def __init__(self, cin: int, c: int, has_conv: bool = True)" in source
+    assert "x1_channels" not in source

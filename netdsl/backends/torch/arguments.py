@@ -152,7 +152,7 @@ class Explainer:
             return self._use(max(exact, key=lambda a: self._fit(column.hint, a.name)))
         if all(isinstance(v, bool) for v in column.values) and (tree := self._condition(column)):
             return tree
-        found = self._padding(column) or self._match_own(column) or self._arithmetic(column)
+        found = self._padding(column) or self._match_own(column) or self._arithmetic(column) or self._fraction(column)
         return found or self._new(column, column.hint or "size")
 
     def _alike(self, column: Column) -> list[Argument]:
@@ -209,7 +209,8 @@ class Explainer:
         while fresh in self.taken:
             self._numbers[name] += 1
             fresh = f"{name}{self._numbers[name] + 1}"
-        argument = Argument(fresh, column.kind, self._values(column), (3, len(self.own)))
+        rank = 0 if fresh in ("in_channels", "in_features") else 3  # as layers of PyTorch have it, first
+        argument = Argument(fresh, column.kind, self._values(column), (rank, len(self.own)))
         self.taken.add(fresh)
         self.optional |= {fresh} if column.rows is not None else set()
         self.own.add(argument)
@@ -275,6 +276,24 @@ class Explainer:
                 self._use(b)
                 return tree
         return None
+
+    def _fraction(self, column: Column) -> Node | None:
+        """A fraction by the author's arithmetic on arguments and on the width of the input: `C ** -0.5`."""
+        if not all(isinstance(v, float) for v in column.values):
+            return None
+        named = {a.name: a for a in self.given}
+        first = self.definitions[0].sizes
+        sizes = {n: a.name for n, _ in first for a in named.values() if self._is_size(n, a)}
+        for tree, values in arithmetic(self.definitions, sizes | self.names):
+            if column.equals(values):
+                for own in {node.code for node in walk(tree) if isinstance(node, Text)}:
+                    self._use(named[own])
+                return tree
+        return None
+
+    def _is_size(self, name: str, argument: Argument) -> bool:
+        """Whether an argument is what the signature of the block calls `name`."""
+        return argument.values == tuple(dict(d.sizes).get(name) for d in self.definitions)
 
 
 class _Restricted(Explainer):

@@ -17,6 +17,7 @@ from netdsl.backends.torch.arguments import Explainer
 from netdsl.backends.torch.body import Body, Operation, build_body, sequence
 from netdsl.backends.torch.conditions import is_test
 from netdsl.backends.torch.forms import Forms
+from netdsl.backends.torch.fractions import with_fractions
 from netdsl.backends.torch.groups import blocks, groups, is_identity, numbered, output_names, reach, used
 from netdsl.backends.torch.growth import grown, settled
 from netdsl.backends.torch.known import Argument, Constants, computed, constants
@@ -312,6 +313,7 @@ def _make(
     members = [(n, transform(optional.simplified(n, t), state.constructed)) for n, t in named]
     gone = {f"self.{n}" for n, tree in members if tree == Apply("nn.Identity")}
     forward = [transform(tree, partial(_without, gone, state)) for tree in trees[size:]]
+    members, forward = with_fractions(explainer.definitions, members, forward)
     operations = [
         Operation(op.targets, tree, op.weight, op.training, op.shared)
         for op, tree in zip(plans[0].operations, forward, strict=False)

@@ -4,11 +4,14 @@ its uses, and the arithmetic of its numbers.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
+
+from msgspec.structs import replace
 
 from netdsl.backends.torch.layout import COMPARISONS
 from netdsl.backends.torch.tree import Apply, Node, Num, Text
@@ -26,16 +29,32 @@ Asks = Callable[[Node, Sequence[Any], Sequence[bool]], Node | None]
 LONGEST = 8
 """How many operators a condition may have: a longer one would not be read."""
 
+MOST = 64
+"""The largest power that is computed: a larger one takes long, and would not be read."""
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if abs(exponent) > MOST:
+        raise Unknown
+    return base**exponent
+
+
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
     "%": operator.mod, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
-    ">": operator.gt, ">=": operator.ge,
+    ">": operator.gt, ">=": operator.ge, "**": _power,
 }  # fmt: skip
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {"log": math.log, "sqrt": math.sqrt, "exp": math.exp}
+"""Functions of numbers that Python's `math` has under the same name."""
 OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "and": "or", "or": "and"}
 
 
 class Unknown(Exception):  # noqa: N818 - an answer, not an error
     """A condition is not about the arguments of the block alone."""
+
+
+NO_NUMBER = (Unknown, ArithmeticError, TypeError, ValueError)
+"""How the reading of an expression ends that has no value."""
 
 
 def condition(definitions: Sequence[Definition], truths: Sequence[bool], names: Mapping[str, str]) -> Node | None:
@@ -50,11 +69,31 @@ def condition(definitions: Sequence[Definition], truths: Sequence[bool], names: 
         try:
             tree, values = reader.read(written)
             found = asks(tree, values, truths) if reader.used else None
-        except (Unknown, ArithmeticError, TypeError):
+        except NO_NUMBER:
             continue
         if found is not None:
             return found
     return None
+
+
+def computed_fractions(definitions: Sequence[Definition]) -> dict[float, Node]:
+    """The fractions that the text of a block computes from numbers alone (`log(10000)`), as it computes them."""
+    rows = [dict(d.sizes) | dict(d.arguments) for d in definitions]
+    found: dict[float, Node] = {}
+    for node in chain.from_iterable(map(_beginnings, _nodes(definitions[0]))):
+        with suppress(*NO_NUMBER):
+            tree, values = _Reader(rows, {}, whole=True).read(node)
+            found.setdefault(values[0], tree)
+    return found
+
+
+def _beginnings(node: ast.Node) -> Iterator[ast.Node]:
+    """A computation, and of operators in a row those before each: `2 / 3` of `2 / 3 * it`."""
+    if isinstance(node, ast.Binary):
+        for count in range(len(node.ops), 0, -1):
+            yield replace(node, ops=node.ops[:count], rest=node.rest[:count])
+    elif isinstance(node, ast.Unary | ast.Call):
+        yield node
 
 
 def arithmetic(definitions: Sequence[Definition], names: Mapping[str, str]) -> list[Read]:
@@ -64,7 +103,7 @@ def arithmetic(definitions: Sequence[Definition], names: Mapping[str, str]) -> l
     for node in _nodes(definitions[0]):
         if isinstance(node, ast.Binary):
             reader = _Reader(rows, names, whole=True)
-            with suppress(Unknown, ArithmeticError, TypeError):
+            with suppress(*NO_NUMBER):
                 tree, values = reader.read(node)
                 found += [(tree, values)] if reader.used else []
     return found
@@ -139,11 +178,11 @@ class _Reader:
                 return Num(node.value), [node.value] * len(self.rows)
             case ast.Name():
                 return self._name(node.id)
-            case ast.Unary():
-                tree, values = self.read(node.operand)
-                if node.op == "not":
-                    return _opposite(tree), [not v for v in values]
-                raise Unknown
+            case ast.Unary(op=op, operand=operand):
+                return self._signed(op, *self.read(operand))
+            case ast.Call(function=ast.Name(id=name), arguments=[ast.Argument(value=value)]) if name in FUNCTIONS:
+                tree, values = self.read(value)
+                return Apply(f"math.{name}", (tree,)), [FUNCTIONS[name](v) for v in values]
             case ast.Compare() if len(node.ops) > 1:
                 raise Unknown
             case ast.Binary() | ast.Compare() if len(node.ops) <= LONGEST:
@@ -151,6 +190,14 @@ class _Reader:
                 for op, operand in zip(node.ops, node.rest, strict=True):
                     found = self._joined(op, found, self.read(operand))
                 return found
+        raise Unknown
+
+    def _signed(self, op: str, tree: Node, values: list[Any]) -> Read:
+        """`not x` or `-x`."""
+        if op == "not":
+            return _opposite(tree), [not v for v in values]
+        if op == "-":
+            return Num(-tree.value) if isinstance(tree, Num) else Apply("-", (tree,)), [-v for v in values]
         raise Unknown
 
     def _name(self, name: str) -> Read:

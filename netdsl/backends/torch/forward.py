@@ -56,6 +56,8 @@ class Forward:
         self.ending: dict[int, list[int]] = {}
         for value, last in self.last.items():
             self.ending.setdefault(last, []).append(value)
+        self.called: dict[str, str] = {}
+        """Members of containers that are called by another text than their own."""
         self.ended = 0
         """The operations before this one have been printed: what they read last is no longer live."""
 
@@ -118,6 +120,8 @@ class Forward:
         self.live.subtract(held)
         results = (name, item) if op.node.flow == 0 else (item, name)
         left = self.lengths[op.node.container] - op.node.count
+        if left == 1:  # the one that the loop leaves out is the last, however many there are
+            self.called[f"self.{op.node.container}[{op.node.count}]"] = f"self.{op.node.container}[-1]"
         return [
             *([f"{INDENT * 2}{name} = {flow}"] if flow != name else []),
             f"{INDENT * 2}{found} = []",
@@ -207,6 +211,8 @@ class Forward:
                 return Text(self.variables[node.index])
             if isinstance(node, Shape):
                 return self.inputs.text(node, self.variables[node.index])
+            if isinstance(node, Apply) and node.function in self.called:
+                return Apply(self.called[node.function], node.args, node.kwargs)
             return node
 
         return transform(tree, name)

@@ -37,7 +37,8 @@ def _hint(given: Argument, optional: bool) -> str:
     if given.kind == "module":
         return "nn.Module | None" if optional else "nn.Module"
     if given.kind == "function":
-        return "Callable[..., nn.Module]" if any(t.code.startswith("nn.") for t in given.values) else "Callable"
+        made = "nn.Module" if any(t.code.startswith("nn.") for t in given.values) else "Tensor"
+        return f"Callable[..., {made}]"
     names = sorted({_type(value) for value in given.values})
     if names == ["float", "int"]:
         return "float"

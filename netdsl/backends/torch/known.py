@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.backends.torch.body import AUTOMATIC
 from netdsl.backends.torch.conditions import arithmetic
 from netdsl.backends.torch.naming import python_names
 from netdsl.backends.torch.tree import Apply, Node, Num, Shape, same
@@ -74,11 +75,18 @@ def given(definitions: Sequence[Definition]) -> list[Argument]:
             found.append(size)
         elif not size.name.isupper():
             found.append(replace(size, rank=(0, size.rank[1])))
-    for i, (name, values) in enumerate(widths):
-        own = Argument(name, "number", values, (0, i))
-        if own.is_size and varies(values) and not any(a.name == name or a.values == values for a in found):
+    for own in _of_inputs(definitions[0], widths):
+        if not any(a.name == own.name or a.values == own.values for a in found):
             found.append(own)
     return found
+
+
+def _of_inputs(definition: Definition, widths: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[Argument]:
+    """The widths of inputs that differ; of those behind the first that have a name of the author's."""
+    for i, (name, values) in enumerate(widths):
+        own = Argument(name, "number", values, (0, i))
+        if own.is_size and varies(values) and not (i and AUTOMATIC.fullmatch(definition.inputs[i].name)):
+            yield own
 
 
 def _varying(rows: Sequence[Sequence[tuple[str, Any]]], rank: int) -> list[Argument]:

@@ -178,17 +178,22 @@ class Layout:
         if name == "if":
             value, condition, otherwise = (self.flat(a, CHOICE) for a in args)
             return f"{value} if {condition} else {otherwise}", LOOSE
-        if name in STRENGTH and len(args) == 2:
-            left, right = _around(call)
-            return f"{self.flat(args[0], left)} {name} {self.flat(args[1], right)}", STRENGTH[name]
         if name in STRENGTH:
-            return f"{name}{self.flat(args[0], SIGN)}", SIGN
+            return self._operator(call)
         if name == ":":
             return self._slice(*("" if a == Num(None) else self.flat(a, SUM) for a in args)), LOOSE
         if name == "[]":
             return f"{self.flat(args[0], TIGHT)}[{', '.join(map(self.flat, args[1:]))}]", TIGHT
         target, items = self._arguments(call)
         return f"{target}({', '.join(map(self._item, items))})", TIGHT
+
+    def _operator(self, call: Apply) -> tuple[str, int]:
+        name, args = call.function, call.args
+        if len(args) == 1:
+            return f"{name}{self.flat(args[0], SIGN)}", SIGN
+        left, right = _around(call)
+        space = "" if name == "**" and all(isinstance(a, Num | Text) for a in args) else " "
+        return f"{self.flat(args[0], left)}{space}{name}{space}{self.flat(args[1], right)}", STRENGTH[name]
 
     def _slice(self, start: str, stop: str) -> str:
         """`start:stop`, with spaces around the colon where a bound is more than a name or a number."""
@@ -291,4 +296,4 @@ def _around(call: Apply) -> tuple[int, int]:
     """How tightly an operator binds what stands before it and after it."""
     name, own = call.function, STRENGTH[call.function]
     apart = name == "**" or name in COMPARISONS or (name == "*" and is_call(call.args[0], "//"))
-    return own + apart, own + (name != "**")
+    return own + apart, SIGN if name == "**" else own + 1  # `a ** -b` needs no brackets

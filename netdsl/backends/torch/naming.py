@@ -10,7 +10,7 @@ from keyword import iskeyword
 from netdsl.ir.model import Definition, Program
 from netdsl.ops.base import Op
 
-MODULES = ("torch", "nn", "F", "Tensor", "Callable")
+MODULES = ("torch", "nn", "F", "Tensor", "Callable", "math")
 """What the file imports."""
 BUILTINS = ("super", "range", "len", "enumerate", "float", "tuple", "max", "min", "sum", "zip", "ValueError")
 """What the printer calls; a test looks for others in the nets of the zoo."""

@@ -21,7 +21,7 @@ from netdsl.backends.torch.tree import Apply, Node, Num, Text, children
 from netdsl.ir.initial import Initialization
 from netdsl.ir.model import Program
 
-CALLABLE = "from collections.abc import Callable"
+STANDARD = (("import math", "math."), ("from collections.abc import Callable", "Callable"))
 IMPORTS = (
     ("import torch", "torch."),
     ("from torch import Tensor, nn", ""),
@@ -65,7 +65,8 @@ class Printer:
         body = "\n\n\n".join([*self.helpers, *self.inner, main])
         opening = "\n".join(docstring(header, "", WIDTH)) + "\n\n" if header else ""
         imports = "\n".join(line for line, name in IMPORTS if _uses(body, name))
-        imports = f"{CALLABLE}\n\n{imports}" if _uses(body, "Callable") else imports
+        standard = "\n".join(line for line, name in STANDARD if _uses(body, name))
+        imports = f"{standard}\n\n{imports}" if standard else imports
         needed = "\n".join(f"import {name}  # needed by the layers of a plug-in" for name in self.classes.forms.imports)
         imports = f"{imports}\n\n{needed}" if needed else imports
         return f"{opening}{imports}\n\n\n{body}\n"
