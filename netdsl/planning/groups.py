@@ -144,9 +144,20 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
         ):
             message = f"nothing is still frozen that `after({step.time})` could unfreeze"
             yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
+    yield from _settled(recipe, parameters, places)
     if parameters and len(_stopped(recipe, parameters)) == len(parameters):
         hint = "leave out the layers that should learn"
         yield diagnostic("all-frozen", "`freeze` leaves nothing to train", places.at("freeze"), hint)
+
+
+def _settled(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:
+    """Settings of an optimizer for a label or a path whose parameters stay frozen."""
+    still = frozen(recipe, parameters)
+    for selector in (s for g in recipe.groups for s in g.selectors if s not in (*ROLES, "vector")):
+        named = [p.path for p in parameters if selects(selector, p)]
+        if named and still.issuperset(named):
+            message = f"`{selector}` is frozen: no optimizer trains it"
+            yield diagnostic("idle-option", message, places.at(f"group.{selector}"), severity="warning")
 
 
 def _idle_selectors(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:

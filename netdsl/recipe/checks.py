@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Severity, diagnostic
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
-from netdsl.recipe.component import component_name
+from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.data_checks import DATA_RULES
 from netdsl.recipe.idle_checks import IDLE_RULES
 from netdsl.recipe.losses import Bce, Contrastive, CrossEntropy, DiceCe
@@ -14,7 +14,7 @@ from netdsl.recipe.metrics import TARGETS
 from netdsl.recipe.optimizers import Adam, Lamb, Lars, Lion, Muon, Sgd
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import GROWS, grown
-from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, DropPath, Flat, LayerDecay, Ramp
+from netdsl.recipe.regularizers import ByProduct, ClipAdaptive, DropPath, LayerDecay
 from netdsl.recipe.retention import Best
 from netdsl.recipe.schedules import Linear, Multistep, Phase, Plateau, Step, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
@@ -355,12 +355,23 @@ SCALE = 2.0
 
 
 def _always_dropped(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """A residual branch that no sample ever passes."""
-    rates = recipe.drop_path.rates if isinstance(recipe.drop_path, DropPath) else recipe.drop_path
-    highest = rates.rate if isinstance(rates, Flat) else max(rates.start, rates.to) if isinstance(rates, Ramp) else 0
-    if highest == 1:
-        message = "a rate of 1 drops the branch for every sample: it never learns anything"
-        yield _say("warning", "always-dropped", message, places.at("drop_path"), "usual are 0.1 to 0.5")
+    """A residual branch that no sample ever passes, and dropout that leaves nothing."""
+    path = recipe.drop_path.rates if isinstance(recipe.drop_path, DropPath) else recipe.drop_path
+    grows = recipe.progressive.dropout if recipe.progressive is not None else None
+    rates = {
+        "drop_path": (_highest(path), "the branch for every sample: it never learns anything", "0.1 to 0.5"),
+        "dropout": (_highest(recipe.dropout), "all that its layers are given: nothing is left", "0.1 to 0.5"),
+        "progressive.dropout": (max(grows or (0.0,)), "all that its layers are given: nothing is left", "0.1 to 0.3"),
+    }
+    for field, (highest, what, usual) in rates.items():
+        if highest == 1:
+            message = f"a rate of 1 drops {what}"
+            yield _say("warning", "always-dropped", message, places.at(field), f"usual are {usual}")
+
+
+def _highest(rates: Component | None) -> float:
+    """The highest rate of dropout, or of stochastic depth by a rule, over depth and time."""
+    return max(getattr(rates, name, 0.0) for name in ("rate", "start", "to"))
 
 
 def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import asdict
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.recipe.losses import Bce, CrossEntropy
 from netdsl.recipe.places import Places
 from netdsl.recipe.regularizers import Early, Late
 from netdsl.recipe.schedules import Cosine, Plateau, Polynomial, Restarts, Warmup
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
+from netdsl.recipe.standardization import Channel, Nothing
 
 
 def _idle(message: str, places: Places, path: str, hint: str | None = None) -> Diagnostic:
@@ -121,4 +123,53 @@ def _rates(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield diagnostic("idle-phase", message, places.at("schedule"), "shorten it", severity="warning")
 
 
-IDLE_RULES = (_components, _taught, _after_the_end, _at_no_time, _lookahead, _patience, _rates)
+def _twice(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Names that a list has already."""
+    data = recipe.data
+    columns = (data.categories, data.ignore) if isinstance(data, Columns) else ((), ())
+    lists = {"metrics": recipe.metrics, "data.categories": columns[0], "data.ignore": columns[1]}
+    for path, names in lists.items():
+        for name in dict.fromkeys(n for i, n in enumerate(names) if n in names[:i]):
+            yield _idle(f"`{path.rpartition('.')[2]}` names `{name}` twice", places, path, "leave out one of them")
+    for name in {*columns[0]} & {*columns[1]}:
+        yield _idle(f"`ignore` leaves `{name}` out: it is no category", places, "data.categories")
+
+
+def _without_pixels(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Standardisation of tokens, which are no amounts."""
+    if recipe.data.gives == "tokens" and recipe.standardize not in (Channel(), Nothing()):
+        name, what = component_name(recipe.standardize), component_name(recipe.data)
+        yield _idle(f"`{name}` is of pixels, and `{what}` has none", places, "standardize", "leave out `standardize`")
+
+
+def _one_evaluation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A part that is held out to choose weights by, of which there is one choice."""
+    end = _ends(recipe)[recipe.evaluate.unit]
+    if recipe.validation and end is not None and recipe.evaluate.amount > end:
+        message = (
+            f"training ends after {end} {recipe.evaluate.unit}: `validation` has the last weights alone to look at"
+        )
+        yield _idle(message, places, "evaluate", "`evaluate` more often")
+
+
+def _unfrozen_at_once(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Layers that begin to train before the first step, at the lr of all."""
+    for step in recipe.unfreeze:
+        if not step.time.amount and step.lr == 1:
+            message = f"`after({step.time})` is before the first step: its layers are never frozen"
+            yield _idle(message, places, "unfreeze.after", "leave them out of `freeze`, or begin later")
+
+
+IDLE_RULES = (
+    _components,
+    _taught,
+    _after_the_end,
+    _at_no_time,
+    _lookahead,
+    _patience,
+    _rates,
+    _twice,
+    _without_pixels,
+    _one_evaluation,
+    _unfrozen_at_once,
+)

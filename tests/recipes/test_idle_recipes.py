@@ -33,6 +33,11 @@ MASKS = """net T(classes=3) {
   conv(8, 3) -> relu -> conv(classes, 1)
 }
 """
+TEXT = """net T(vocab=256) {
+  input tokens [L] int64
+  embed(vocab, 16) -> linear(vocab)
+}
+"""
 
 
 def told(net: str, fields: str, tmp_path: Path) -> list[tuple[str, str, str]]:
@@ -82,6 +87,16 @@ def told(net: str, fields: str, tmp_path: Path) -> list[tuple[str, str, str]]:
         (TABLE, 'data = csv("a.csv", target=["y", "z"])\nloss = mse', "wrong-count", ""),
         (TABLE, 'data = csv("a.csv", target=["y", "z", "y"])\nloss = mse', "bad-value", '["y", "z", "y"]'),
         (MASKS, 'data = maskfolder("m", classes=["a", "b", "a"])', "bad-value", '["a", "b", "a"]'),
+        (DROPPED, "dropout = constant(1)", "always-dropped", "constant(1)"),
+        (DROPPED, "dropout = late(1, 2 epochs)", "always-dropped", "late(1, 2 epochs)"),
+        (DROPPED, "progressive = progressive(dropout=[0.1, 1])", "always-dropped", "[0.1, 1]"),
+        (IMAGES, "freeze stem\nunfreeze = after(0 epochs)", "idle-option", "after(0 epochs)"),
+        (IMAGES, "freeze stem\ngroup stem {\n lr = 0.1\n}", "idle-option", "stem"),
+        (IMAGES, "epochs = 3\nvalidation = 0.1\nevaluate = 5 epochs", "idle-option", "5 epochs"),
+        (IMAGES, "metrics = [f1, recall, f1]", "idle-option", "[f1, recall, f1]"),
+        (TABLE, 'data = csv("a.csv", target="y", categories=["z", "z"])', "idle-option", '["z", "z"]'),
+        (TABLE, 'data = csv("a.csv", target="y", categories=["z"], ignore=["z"])', "idle-option", '["z"]'),
+        (TEXT, 'data = text("a.txt", tokens=bytes)\nstandardize = fixed([0.5], [0.2])', "idle-option", ""),
     ],
 )  # fmt: skip
 def test_what_does_nothing_is_told_at_its_place(net: str, fields: str, code: str, at: str, tmp_path: Path) -> None:
@@ -109,6 +124,18 @@ def test_what_does_nothing_is_told_at_its_place(net: str, fields: str, code: str
         (TWO, "outputs = weights(main=0, side=1)"),
         (TABLE, 'data = csv("a.csv", target=["y", "z", "w"])\nloss = mse'),
         (MASKS, 'data = maskfolder("m", classes=["a", "b", "c"])'),
+        (DROPPED, "dropout = constant(0.99)"),
+        (DROPPED, "dropout = linear(0, 0.5)"),
+        (IMAGES, "freeze stem\nunfreeze = after(0 epochs, lr=0.1)"),
+        (IMAGES, "freeze stem\nunfreeze = after(1 steps)"),
+        (IMAGES, "freeze stem\nunfreeze = after(2 epochs)\ngroup stem {\n lr = 0.1\n}"),
+        (IMAGES, "freeze stem\ngroup norm, head {\n weight_decay = 0\n}"),
+        (IMAGES, "epochs = 3\nevaluate = 5 epochs"),
+        (IMAGES, "epochs = 1\nvalidation = 0.1"),
+        (IMAGES, "validation = 0.1\nfolds = 5"),
+        (IMAGES, "metrics = [f1, recall]"),
+        (TABLE, 'data = csv("a.csv", target="y", categories=["y", "z"], ignore=["w"])'),
+        (TEXT, 'data = text("a.txt", tokens=bytes)\nstandardize = none'),
     ],
 )  # fmt: skip
 def test_what_does_something_is_left_alone(net: str, fields: str, tmp_path: Path) -> None:

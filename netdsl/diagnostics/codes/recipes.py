@@ -181,8 +181,9 @@ RECIPES = (
     ),
     Code(
         "always-dropped",
-        "A residual branch is dropped for every sample",
-        "A rate of stochastic depth is the chance that a branch is left out. At 1 it never learns anything.",
+        "Everything is dropped",
+        "A rate of stochastic depth is the chance that a branch is left out, one of dropout that a number is. At 1 "
+        "nothing is left to learn from.",
         recipe(
             "drop_path = constant(1)",
             RESIDUAL,
