@@ -22,7 +22,10 @@ GROUPED = "what samples belong to is named by a column or an array of `csv`, `hf
 OF_HEAD = "the net stands in the head: `recipe Name for Net { ... }`"
 INIT = 'it is written `init = weights("file")`'
 
-OF_DATA = {"mean": STANDARDIZED, "std": STANDARDIZED, "group": GROUPED}
+OF_DATA = {
+    "mean": STANDARDIZED, "std": STANDARDIZED, "group": GROUPED,
+    "target": "columns to predict are those of `csv(...)`, and of `table(...)` for parquet files",
+}  # fmt: skip
 """Hints for arguments that a source of data does not have."""
 
 FIELDS = {

@@ -213,6 +213,13 @@ recipe C extends B {
     assert (before.steps, before.epochs, before.freeze) == (500, None, ())
 
 
+def test_a_table_in_a_parquet_file_is_said_to_be_one() -> None:
+    _, (found,) = resolved('recipe Test {\n  data = parquet("a.parquet", target="y")\n}')
+    assert "`table(...)` for parquet files" in (found.hint or "")
+    resolved_one, mistakes = resolved('recipe Test {\n  data = table("a.parquet", target="y")\n}')
+    assert (resolved_one is None, mistakes) == (False, ())
+
+
 @pytest.mark.parametrize("source", ['imagefolder("photos", group="patient")', 'graphs("g.npz", group="patient")'])
 def test_groups_of_samples_are_not_those_of_parameters(source: str) -> None:
     """The hint names every source whose samples can belong to groups, and no other."""
