@@ -22,7 +22,6 @@ from netdsl.cli.unused import refuse_unused
 from netdsl.diagnostics.diagnostic import UserError
 
 if TYPE_CHECKING:
-    from netdsl.elaborate.builder import Options
     from netdsl.pipeline import Net
     from netdsl.verify.compare import Case
 
@@ -94,14 +93,15 @@ def _file_cases(
     net: Net | None, said: dict[str, str], args: argparse.Namespace, weights: dict[str, Any] | None
 ) -> list[Case]:
     from netdsl.verify.file import verify_file
+    from netdsl.verify.origin import is_of, outdated_by
 
     if net is None:
         return verify_file(args.spec, gate=args.gate)
     try:
         module = live_module(net, args.seed, weights or _weights_beside(args.spec))
     except UserError as error:
-        raise _outdated(said, args.spec, net, error.message) or error from None
-    trained = _is_of(net, module, said)
+        raise outdated_by(said, args.spec, net, error.message) or error from None
+    trained = is_of(net, module, said)
     if args.weights and not trained:
         raise UserError("unfit-weights", f"{args.weights} does not hold the weights of {args.spec}")
     cases = verify_file(args.spec, net.checked, module, trained=trained, gate=args.gate)
@@ -116,20 +116,12 @@ def _weights_beside(path: str) -> dict[str, Any] | None:
 
 def _refuse_older(cases: list[Case], said: dict[str, str], path: str, net: Net) -> None:
     """Raise UserError for a file of an older version that does not compute what its spec says today."""
+    from netdsl.verify.origin import outdated_by
+
     for failed in [c for c in cases if not c.ok][:1]:
-        older = _outdated(said, path, net, failed.error or f"they differ by {failed.difference:.1e}")
+        older = outdated_by(said, path, net, failed.error or f"they differ by {failed.difference:.1e}")
         if older is not None:
             raise older
-
-
-def _outdated(said: dict[str, str], path: str, net: Net, reason: str) -> UserError | None:
-    """Explain a file whose spec means something else today; None for a file of this version."""
-    from netdsl.elaborate.migrate import outdated
-    from netdsl.version import LANGUAGE
-
-    language = int(said.get("language", 1))
-    found = net.elaborated.changed_since(language) if net.program is not None else net.diagnostics
-    return UserError.of(outdated(path, language, found, reason)) if language < LANGUAGE else None
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -171,17 +163,6 @@ def _weights(net: Net, path: str) -> dict[str, Any]:
     return dict(load(net.checked, read_foreign(path), lambda: fresh(net, 0), rules).state)
 
 
-def _is_of(net: Net, module: Any, said: dict[str, str]) -> bool:
-    """Whether a module has the weights that an ONNX file was made from."""
-    from netdsl.backends.onnx.weights import weights_hash
-    from netdsl.verify.stress import state_of
-    from netdsl.weights.former import former
-
-    state = state_of(module)
-    known = said.get("weights_sha256")
-    return known == weights_hash(state) or known == weights_hash(former(net.checked.main, state))
-
-
 def _said(path: str) -> dict[str, str]:
     """The metadata of an ONNX file. Raises Failure."""
     from netdsl.backends.onnx.file import load, metadata
@@ -193,40 +174,13 @@ def _said(path: str) -> dict[str, str]:
 
 
 def _net_of(said: dict[str, str], path: str) -> Net | None:
-    """The net that an ONNX file says it was made from; None for a file that netdsl has not made, or made smaller."""
-    import json
+    """The net that an ONNX file says it was made from, or None. Raises UserError, and Refused for one with mistakes."""
+    from netdsl.verify.origin import net_of, outdated_by
 
-    from netdsl.elaborate.given import Expression
-    from netdsl.loader import read_import
-    from netdsl.pipeline import Spec
-    from netdsl.source import Source
-
-    if "spec" not in said or "net" not in said or "precision" in said:
-        return None
-    arguments = {k: Expression(v) for k, v in json.loads(said.get("arguments", "{}")).items()}
-    imports: dict[str, str] = json.loads(said.get("imports", "{}"))
-
-    def read(name: str, importer: Source) -> Source | None:
-        return Source(imports[name], f"{name}.net") if name in imports else read_import(name, importer)
-
-    spec, sizes = Spec(Source(said["spec"], path), read), json.loads(said.get("sizes", "{}"))
-    net = spec.net(said["net"], arguments, sizes, _options(said))
-    if net.program is None:
-        raise _outdated(said, path, net, "") or Refused(net.diagnostics)
+    net = net_of(said, path)
+    if net is not None and net.program is None:
+        raise outdated_by(said, path, net, "") or Refused(net.diagnostics)
     return net
-
-
-def _options(said: dict[str, str]) -> Options:
-    """How the net of a file was elaborated. Older files say only whether images are standardised: the numbers are among
-    their weights."""
-    import json
-
-    from netdsl.elaborate.builder import Options
-
-    if "options" in said:
-        return Options.of_stored(json.loads(said["options"]))
-    before = json.loads(said.get("preprocessing", "{}")).get("standardized", False)
-    return Options(standard=(0.0, 1.0)) if before else Options()
 
 
 def _report(name: str, cases: list[Case], args: argparse.Namespace) -> None:
