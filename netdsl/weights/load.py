@@ -292,8 +292,15 @@ def fill(program: Program, foreign: Foreign, found: Matching, fresh: Fresh, rule
     return Loaded(
         {s.key: np.ascontiguousarray(state[s.key]).reshape(s.shape) for s in own},
         found,
-        (*_other_sets(foreign), *notes(found, rest)),
+        (*_other_sets(foreign), *_negative(state), *notes(found, rest)),
     )
+
+
+def _negative(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note on variances below 0: a norm makes NaN of one, unless its eps is larger."""
+    keys = [k for k, array in state.items() if k.endswith("running_var") and (array < 0).any()]
+    more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    return (f"`{keys[0]}`{more}: variances below 0, of which a norm makes NaN",) if keys else ()
 
 
 def _taken(own: Sequence[Slot], foreign: Foreign, found: Matching, rules: Rules) -> dict[str, Any]:
@@ -313,10 +320,8 @@ def _single(key: str, array: Any) -> Any:
 
 
 def _check_numbers(path: str, name: str, arrays: Mapping[str, Any]) -> None:
-    """Refuse weights that are not finite, and variances below 0, of which norms make such."""
-    for key, array in arrays.items():
-        if key.endswith("running_var") and (array < 0).any():
-            raise WeightsError("unfit-weights", f"`{name}` of {path} holds a variance below 0")
+    """Refuse weights that are not finite."""
+    for array in arrays.values():
         wide = array if array.dtype == "float64" else array.astype("float32")
         if is_floating(array) and not np.isfinite(wide).all():
             raise WeightsError("not-finite", f"`{name}` of {path} is not finite: it holds NaN or infinity")

@@ -150,16 +150,10 @@ def test_a_norm_called_final_before_the_body_is_doubtful() -> None:
     assert match(program.net("N").checked, first).complete
 
 
-def test_a_variance_below_zero_is_refused() -> None:
+def test_a_variance_below_zero_is_noted() -> None:
     """Its root is NaN wherever the norm is used."""
     norm = {k: v.clone() for k, v in nn.BatchNorm1d(4).state_dict().items()}
     norm["running_var"][2] = -1
-    with pytest.raises(WeightsError, match="holds a variance below 0"):
-        taken(
-            "net N { input x [4, 8]\n conv(4, 3) -> bn }",
-            {f"a.{k}": v for k, v in norm.items()}
-            | {
-                "b.weight": torch.ones(4, 4, 3),
-                "b.bias": torch.ones(4),
-            },
-        )
+    file = {f"a.{k}": v for k, v in norm.items()} | {"b.weight": torch.ones(4, 4, 3), "b.bias": torch.ones(4)}
+    notes = taken("net N { input x [4, 8]\n conv(4, 3) -> bn }", file).notes
+    assert any("variances below 0" in note for note in notes)
