@@ -142,3 +142,16 @@ def test_a_guard_is_what_training_at_another_resolution_is_checked_by(file: str,
         assert model(image).shape[0] == 2
     else:
         refuses(model, image)
+
+
+@pytest.mark.parametrize(
+    ("required", "guard"),
+    [
+        ("L <= 9", "if L > 9:"),
+        ("L >= 3 and L <= 9", "if not 3 <= L <= 9:"),
+        ("L in (5,)", "if L != 5:"),
+    ],
+)
+def test_a_range_is_asked_for_by_its_ends(required: str, guard: str) -> None:
+    text = f"net N {{\n  input x [2, L]\n  require {required}\n  relu\n}}\n"
+    assert guard in Spec(Source(text, "n.net"), read_import).net("N").source()

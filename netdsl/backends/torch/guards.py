@@ -169,6 +169,9 @@ def _broken(constraint: Constraint, local: Mapping[str, str]) -> str:
             return f"{local[symbol]} > {maximum}"
         case OneOf(symbol, (value,)):
             return f"{local[symbol]} != {value}"
+        case OneOf(symbol, values) if values[-1] - values[0] == len(values) - 1:
+            low, name = values[0], local[symbol]
+            return f"{name} > {values[-1]}" if low <= 1 else f"not {low} <= {name} <= {values[-1]}"
         case OneOf(symbol, values):
             return f"{local[symbol]} not in {values}"
         case Either(options):
