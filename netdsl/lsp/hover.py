@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from netdsl.analysis.count import Memo, totals
@@ -15,7 +15,7 @@ from netdsl.lsp import costs
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.experiments import entry_text, measure_text
 from netdsl.lsp.hints import shape
-from netdsl.lsp.occurrences import Occurrence, block
+from netdsl.lsp.occurrences import Occurrence, block, given_by
 from netdsl.ops import REGISTRY
 from netdsl.planning.groups import ROLES
 from netdsl.plugins.known import loaded
@@ -205,28 +205,52 @@ def _argument(found: Occurrence, module: Module) -> str:
 
 
 def _flow(found: Occurrence, analysis: Analysis) -> str:
-    """Shapes and cost of the innermost statement around a layer, a block or a tensor."""
+    """Shapes and cost of a layer or a block where it is used, or of the value that a name stands for."""
     if found.kind not in ("op", "block", "net", "local", "label", "output"):
         return ""
     declaration = analysis.declaration(found.at.start)
     if declaration is not None:
         analysis.meet(declaration)
-    around = [s for s in analysis.passed if s.start <= found.at.start and found.at.end <= s.end]
-    if not around:
-        return ""
-    passes = analysis.passed[min(around, key=lambda s: s.end - s.start)]
-    memo: Memo = {}
-    distinct = list(dict.fromkeys(filter(None, (_line(found, passed, memo) for passed in passes))))
+    distinct = list(dict.fromkeys(filter(None, _lines(found, analysis))))
     shown = [f"- `{line}`" for line in distinct[:MOST]]
     more = [f"- and {plural(len(distinct) - MOST, 'other')}"] if len(distinct) > MOST else []
     return "\n".join([*shown, *more])
 
 
-def _line(found: Occurrence, passed: Passed, memo: Memo) -> str:
-    """The line that one run of a statement adds for a name in it."""
-    if found.kind in ("local", "label", "output"):
-        text = shape(passed)
-        return text and text + _costs(costs.parameters(passed.drafts, memo), 0)
+def _lines(found: Occurrence, analysis: Analysis) -> list[str]:
+    """A line for each run of the statement that a name is about."""
+    memo: Memo = {}
+    if found.kind == "local":
+        return [_value(passed, memo) for passed in _given(found, analysis)]
+    around = [s for s in analysis.passed if s.start <= found.at.start and found.at.end <= s.end]
+    passes = analysis.passed[min(around, key=lambda s: s.end - s.start)] if around else []
+    if found.kind in ("label", "output"):
+        return [_value(passed, memo) for passed in passes]
+    return [_use(found, passed, memo) for passed in passes]
+
+
+def _given(found: Occurrence, analysis: Analysis) -> Sequence[Passed]:
+    """The runs of the statement that gave a local name its value: its own, or the last one before it."""
+    around = analysis.declaration(found.at.start)
+    spans = [
+        span for span, passes in analysis.passed.items()
+        if around is not None and around.at.start <= span.start <= found.at.start
+        and any(name.id == found.name and (span.end <= found.at.start or name.at == found.at)
+                for name in given_by(passes[0].node))
+    ]  # fmt: skip
+    return analysis.passed[max(spans, key=lambda span: span.start)] if spans else ()
+
+
+def _value(passed: Passed, memo: Memo) -> str:
+    """The shape of what a statement names, and its parameters."""
+    if isinstance(passed.node, ast.Input):
+        return next((str(w.type) for w in passed.root.inputs if w.name == passed.node.name.id), "")
+    text = shape(passed)
+    return text and text + _costs(costs.parameters(passed.drafts, memo), 0)
+
+
+def _use(found: Occurrence, passed: Passed, memo: Memo) -> str:
+    """The types that a layer takes and gives where a name calls it, in one run of its statement."""
     part = Span(found.at.start, passed.node.at.end)
     drafts = [d for d in costs.among(passed, (part,))[0] if d.place.span.start == found.at.start]
     if not drafts:

@@ -69,6 +69,13 @@ def bound(declaration: ast.Node, module: Module) -> dict[str, Span]:
     return found
 
 
+def given_by(statement: ast.Node) -> Iterator[ast.Name]:
+    """The names that a statement gives a value."""
+    for field in BINDERS.get(type(statement), ()):
+        if field in ("targets", "name"):
+            yield from _names(getattr(statement, field))
+
+
 def _names(value: Any) -> Iterator[ast.Name]:
     for item in value if isinstance(value, tuple) else (value,):
         if isinstance(item, ast.Name):

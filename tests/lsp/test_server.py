@@ -172,6 +172,31 @@ def test_hover(editor: Editor) -> None:
     assert "what the table shows" in in_experiment("measure")
 
 
+NAMED = """\
+net A {
+  input image [3, 8, 8]
+  input age [7]
+  y = image -> conv(4, 1)
+  z = y -> gap
+  y = y -> conv(5, 1)
+  concat(age, z, y -> gap) -> linear(2)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "type"),
+    [
+        ("image ->", "[3, 8, 8]"), ("age, z", "[7]"), ("z, y", "[4]"), ("y -> gap\n", "[4, 8, 8], 16 parameters"),
+        ("y = y", "[5, 8, 8], 25 parameters"), ("y -> conv(5", "[4, 8, 8], 16 parameters"),
+        ("y -> gap)", "[5, 8, 8], 25 parameters"),
+    ],
+)  # fmt: skip
+def test_hover_over_a_name_shows_its_value_where_it_is_used(editor: Editor, use: str, type: str) -> None:
+    editor.open("named.net", NAMED)
+    assert editor.ask("textDocument/hover", "named.net", position=at(NAMED, use)).contents.value == f"- `{type}`"
+
+
 @pytest.mark.parametrize(
     ("before", "wanted", "unwanted"),
     [
