@@ -77,10 +77,14 @@ class Einsum(Op, frozen=True):
         if not any(o.type.batched for o in x):
             names = [reshaped(g, o, *o.type.shape) if is_bare(o.type) else o.name for o in x]
             return g.op("Einsum", *names, equation=self._equation())
-        names = [
-            o.name if o.type.batched or is_bare(o.type) else g.op("Squeeze", o.name, g.const((0,), "int64")) for o in x
-        ]
+        names = [o.name if o.type.batched else self._single(g, o) for o in x]
         return g.op("Einsum", *names, equation=self._equation([o.type.batched for o in x]))
+
+    def _single(self, g: Graph, x: Operand) -> Any:
+        """A value of one sample without its batch axis, which a vector or a number may lack already."""
+        if is_bare(x.type):
+            return g.op("Reshape", x.name, g.shape(*x.type.shape, batch=False))
+        return g.op("Squeeze", x.name, g.const((0,), "int64"))
 
     def _read(self) -> Pattern:
         pattern = read_pattern(self.pattern)

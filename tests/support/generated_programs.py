@@ -283,7 +283,7 @@ class Writer(Arrows):
             "2 ** 3 - 7", "-1 + 2", "7 % 3", "round(1.2)", "sum(w for w in WIDTHS if w > 3) // 10", "min(WIDTHS) // 2",
             "1 if HALF == 1 else 5", "3 // 2", "+1", "len((1, 2, 3)[1:2])",
         ))  # fmt: skip
-        check = f'\nrequire {name} == 1, "counted"' if self.chance(0.3) else ""
+        check = f'\nrequire {name} == 1, f"{{{name}}} {{{{counted}}}}"' if self.chance(0.3) else ""
         return f"{name} = {value}{check}\nit * {name}", t
 
     def inner(self, t: Type, depth: int) -> tuple[str, Type]:

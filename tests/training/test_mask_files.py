@@ -155,7 +155,7 @@ def test_a_run_on_colors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     report = (run / "report.html").read_text()
     shares = [(result["per_class"][i], result["mean_iou_per_class"][i]) for i in range(3)]
     for name, (recall, iou) in zip(("sky", "tree", "road"), shares, strict=True):
-        assert f"<th>{name}</th><td>{recall:.2%}</td><td>{iou:.2%}</td>" in report
+        assert f"</i>{name}</th><td>{iou:.2%}</td><td>{recall:.2%}</td>" in report
     capsys.readouterr()
     assert main(["eval", str(run), "--metrics", "per_class"]) == 0
     assert "road recall" in capsys.readouterr().out

@@ -84,7 +84,9 @@ def test_rows_that_a_header_declares_and_a_file_does_not_hold(tmp_path: Path) ->
 def test_arrays_that_do_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((100, 1000), np.float32), y=np.zeros(100, np.int64))
     monkeypatch.setattr("netdsl.inference.arrays.available", lambda: 1000)
-    with pytest.raises(DataError, match=r"`x` declares 100 x 1,000 numbers, 0\.4 MiB, and 0\.0 MiB of memory are free"):
+    with pytest.raises(
+        DataError, match=r"`x` declares 100 x 1,000 numbers, 400,000 bytes, and 1,000 bytes of memory are free"
+    ):
         read(recipe('data = npz("a.npz")').data, tmp_path, (1000,), 10)
 
 
