@@ -122,17 +122,18 @@ class Builder:
         """The expression in the braces of a text."""
         from lark.exceptions import UnexpectedInput
 
+        moves = at.start + 1 - len("X=")
         try:
-            if not text:
-                raise ValueError
-            (constant,) = self._read(f"X={text}")
-        except (UnexpectedInput, ValueError):
+            (constant,) = self._read(f"X={text or ''}")
+        except UnexpectedInput:
             hint = "it is written between them; a brace that is meant itself is written twice"
             raise Misread("braces in a text hold one expression", at.start, at.end, hint) from None
+        except Misread as error:
+            raise Misread(error.message, error.start + moves, error.end + moves, error.hint) from None
         if any(isinstance(node, ast.String | ast.Template) for node in ast.walk(constant.value)):
             hint = "give it a name before, and write the name here"
             raise Misread("braces in a text hold no strings", at.start, at.end, hint)
-        return moved(constant.value, at.start + 1 - len("X="))
+        return moved(constant.value, moves)
 
     # Declarations
 

@@ -19,7 +19,11 @@ LONGEST_NAME = 200
 BITS = 256
 """The largest whole number, in bits: sizes and counts stay far below."""
 
-_TOKEN = re.compile(r"""#[^\n]*|\w+|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|->|[^\s#]""")
+_STRING = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
+_TOKEN = re.compile(rf"""#[^\n]*|f(?:{_STRING})|\w+|{_STRING}|->|[^\s#]""")
+_INSIDE = re.compile(r"\w+|[^\w\s]")
+"""What counts as a token in a template, which holds expressions."""
+
 _SPLIT = "split it into several specs and import what one needs of the other"
 
 
@@ -27,7 +31,8 @@ def tokens(text: str) -> int:
     """How many tokens a text has, at most one more than a spec may have."""
     count = 0
     for match in _TOKEN.finditer(text):
-        count += match[0][0] != "#"
+        token = match[0]
+        count += sum(1 for _ in _INSIDE.finditer(token)) if token[:2] in ('f"', "f'") else token[0] != "#"
         if count > MOST_TOKENS:
             break
     return count

@@ -50,6 +50,7 @@ def test_long_texts_are_read_in_bounded_time(name: str) -> None:
         ("\n" * (LARGEST + 1), "KiB"),
         ("X = [" + "1," * (MOST_TOKENS // 2) + "]", "tokens"),
         ("(" * (MOST_TOKENS + 1), "tokens"),
+        ('X = f"{1' + "+1" * (MOST_TOKENS // 2) + '}"', "tokens"),
     ],
 )
 def test_what_is_too_large_is_refused_unread(text: str, found: str) -> None:

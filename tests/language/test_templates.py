@@ -24,6 +24,12 @@ def test_a_pattern_is_put_together() -> None:
     assert messages(net + "expect B: output == [20, 3]\n") == []
 
 
+def test_a_number_too_large_is_shown_where_it_stands() -> None:
+    (found,) = Spec(Source(f'A = f"ab{{n + 1{"0" * 400}}}"\n'), lambda *_: None).diagnostics
+    assert found.at is not None
+    assert (found.message, found.at.text) == ("the number is too large", "1" + "0" * 400)
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
