@@ -30,13 +30,12 @@ def check(file: File) -> Iterator[Diagnostic]:
                 yield warning("multiplied-block", message, file.module.place(product.at), hint)
 
 
-def _products(node: ast.Node) -> Iterator[ast.Binary]:
+def _products(block: ast.Block) -> Iterator[ast.Binary]:
     """The products of two that are a statement, or a stage of one."""
-    for inner in ast.children(node):
-        values = [inner.value] if isinstance(inner, ast.ExprStatement | ast.Assign | ast.Output) else []
-        values += inner.stages if isinstance(inner, ast.Pipeline) else []
+    for node in ast.walk(block):
+        values = [node.value] if isinstance(node, ast.ExprStatement | ast.Assign | ast.Output) else []
+        values += node.stages if isinstance(node, ast.Pipeline) else []
         yield from (v for v in values if isinstance(v, ast.Binary) and v.ops == ("*",))
-        yield from _products(inner)
 
 
 def _is_count(node: ast.Node, arguments: set[str]) -> bool:

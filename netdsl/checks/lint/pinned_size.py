@@ -20,7 +20,7 @@ def check(file: File) -> Iterator[Diagnostic]:
         programs = [p for p in file.programs if file.owns(p.main.place) and p.main.place.span.start == block.at.start]
         for name, number in _pinned(programs).items():
             at = _declared(block, name)
-            if at is not None and not any(_names(r.condition, name) for r in _requirements(block)):
+            if at is not None and not _says(block, name):
                 yield _told(file, programs[0], name, number, file.module.place(at.at))
 
 
@@ -36,15 +36,9 @@ def _declared(block: ast.Block, name: str) -> ast.Name | None:
     return next((s for i in inputs for s in i.shape if isinstance(s, ast.Name) and s.id == name), None)
 
 
-def _requirements(node: ast.Node) -> Iterator[ast.Require]:
-    for inner in ast.children(node):
-        if isinstance(inner, ast.Require):
-            yield inner
-        yield from _requirements(inner)
-
-
-def _names(node: ast.Node, name: str) -> bool:
-    return (isinstance(node, ast.Name) and node.id == name) or any(_names(inner, name) for inner in ast.children(node))
+def _says(block: ast.Block, name: str) -> bool:
+    """Whether a block requires something of a named size."""
+    return any(name in ast.names(node.condition) for node in ast.walk(block) if isinstance(node, ast.Require))
 
 
 def _told(file: File, program: Program, name: str, number: int, at: Place) -> Diagnostic:
