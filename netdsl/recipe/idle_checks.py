@@ -139,7 +139,8 @@ def _without_pixels(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Standardisation of tokens, which are no amounts."""
     if recipe.data.gives == "tokens" and recipe.standardize not in (Channel(), Nothing()):
         name, what = component_name(recipe.standardize), component_name(recipe.data)
-        yield _idle(f"`{name}` is of pixels, and `{what}` has none", places, "standardize", "leave out `standardize`")
+        message = f"`{name}` standardises pixels, and `{what}` has none"
+        yield _idle(message, places, "standardize", "leave out `standardize`")
 
 
 def _one_evaluation(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
