@@ -51,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE|DIR", help="a .csv or .json file for the predictions, or a folder for masks"
     )
+    parser.add_argument(
+        "--net-size", action="store_true", help="masks as large as the net gives them, not as their images"
+    )
     parser.add_argument("--json", action="store_true", help="print the predictions as a JSON array")
 
 
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
         trained = _opened(Path(args.model), args.mc)
         masks = None if file is not None else _folder(output, trained.task)
-        wanted = Wanted(args.top, args.probabilities, bool(args.mc), args.invert, args.batch, masks)
+        wanted = Wanted(args.top, args.probabilities, bool(args.mc), args.invert, args.batch, masks, args.net_size)
         _give(predict(trained, [Path(p) for p in args.inputs], wanted), file, args.json)
     return 0
 

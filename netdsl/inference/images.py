@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
+from msgspec import Struct
 
 from netdsl.inference.errors import DataError
 from netdsl.recipe import sources
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class Frame(Struct, frozen=True):
+    """Where in an image lies what a net sees of it, as (width, height): the image is `file` large, is resized to
+    `scaled`, and of that a window of `size` is cut at `corner` (left, top)."""
+
+    file: tuple[int, int]
+    scaled: tuple[int, int]
+    corner: tuple[int, int]
+    size: tuple[int, int]
 
 
 class ImageView:
@@ -54,12 +65,17 @@ class ImageView:
 
     def pixels(self, image: Any) -> np.ndarray:
         """uint8 [C, H, W] of an open image with the right channels: torchvision's Resize and CenterCrop."""
+        frame = self.frame(*whole_size(image))
+        image = resized(image, frame.scaled, self.interpolation)
+        (left, top), (width, height) = frame.corner, frame.size
+        return self.array(image if image.size == frame.size else image.crop((left, top, left + width, top + height)))
+
+    def frame(self, wide: int, high: int) -> Frame:
+        """Where in an image of `wide` by `high` lies what is seen of it."""
         height, width = self.size
-        if self.warp:
-            return self.array(resized(image, (width, height), self.interpolation))
-        image = self.scaled(image)
-        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-        return self.array(image.crop((left, top, left + width, top + height)))
+        scaled = (width, height) if self.warp else self._scaled(wide, high)
+        corner = round((scaled[0] - width) / 2), round((scaled[1] - height) / 2)
+        return Frame((wide, high), scaled, corner, (width, height))
 
     def scaled(self, image: Any) -> Any:
         """The image with its shorter side as `resize` says, or as small as covers the cut; the other side's length is

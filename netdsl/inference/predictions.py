@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,20 +12,20 @@ from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import first_line
 from netdsl.inference.errors import DataError
-from netdsl.inference.samples import Sample, batches, samples, takes_graphs
+from netdsl.inference.masks import MaskFile, MaskFiles, write_mask
+from netdsl.inference.samples import batches, samples, takes_graphs
 from netdsl.inference.test_time import Compute, averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
 from netdsl.recipe.metrics import LABELS, NODES, is_yes_or_no, label_names
-from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import MaskFolder
 
 Prediction = dict[str, Any]
 
 
 class Wanted(Struct, frozen=True):
     """The options of a prediction. `top`: so many classes; `every`: the probabilities of all; `deviation`: of a net
-    that draws; `batch`: samples at once; `masks`: the folder that masks are written to."""
+    that draws; `batch`: samples at once; `masks`: the folder that masks are written to; `net_size`: as
+    large as the net gives them, not as their images."""
 
     top: int = 1
     every: bool = False
@@ -34,21 +33,23 @@ class Wanted(Struct, frozen=True):
     invert: bool = False
     batch: int = 32
     masks: Path | None = None
+    net_size: bool = False
 
 
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
     """Predict the samples of some files, one after the other. Raises DataError."""
-    written: set[Path] = set()
+    masks = MaskFiles(wanted.masks, wanted.net_size) if wanted.masks is not None else None
     compute = trained.compute if wanted.deviation else averaged(trained)
     for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
         first, *others = _outputs(trained, _computed(compute, inputs, batch[0].name), wanted)
         for i, sample in enumerate(batch):
+            file = partial(masks.of, sample) if masks is not None else _no_file
             for node in range(first.values.shape[2]) if first.of_nodes else (None,):
                 yield {
                     "sample": sample.name if node is None else f"{sample.name}:{node + 1}",
-                    **_said(trained, first.of(i, node), wanted, _mask_file(sample, wanted, written)),
-                    **_beside(trained, others, (i, node), wanted, partial(_mask_file, sample, wanted, written)),
+                    **_said(trained, first.of(i, node), wanted, file()),
+                    **_beside(trained, others, (i, node), wanted, file),
                 }
 
 
@@ -62,6 +63,10 @@ def _computed(compute: Compute, inputs: Iterable[np.ndarray], first: str) -> tup
             raise
         reason = first_line(error).rpartition("Status Message: ")[2]
         raise DataError("unfit-input", f"onnxruntime refuses values of {first} or after it: {reason}") from error
+
+
+def _no_file(output: str = "") -> None:
+    """No file for a mask: none is written."""
 
 
 class Output(Struct, frozen=True, eq=False):
@@ -99,7 +104,7 @@ def _beside(
     outputs: Iterable[Output],
     at: tuple[int, int | None],
     wanted: Wanted,
-    file: Callable[[str], Path | None],
+    file: Callable[[str], MaskFile | None],
 ) -> Prediction:
     """The predictions of the outputs behind the first for a sample, or for a node of it, by their names."""
     found = {}
@@ -114,21 +119,6 @@ def _gives_nodes(trained: Trained, computed: np.ndarray) -> bool:
     """Whether outputs [..., C] are those of nodes, or of the places of a sequence. A file that stands alone need not
     say its task."""
     return trained.task in (*NODES, "tags") or (not trained.task and takes_graphs(trained) and computed.shape[-2] != 1)
-
-
-def _mask_file(sample: Sample, wanted: Wanted, written: set[Path], output: str = "") -> Path | None:
-    """The file for a sample's mask, where masks are written; that of another output is called by it too. Raises
-    DataError where it would replace another's, or the image that it is of."""
-    if wanted.masks is None:
-        return None
-    file = wanted.masks / f"{_stem(sample.name)}{output and '-'}{output}.png"
-    if file in written:
-        message = f"two samples have the mask {file}: the second is {sample.name}"
-        raise DataError("unpaired-samples", message, "predict them into different folders")
-    if file.exists() and os.path.realpath(file) == os.path.realpath(sample.name):
-        raise DataError("cannot-write", f"the mask of {sample.name} would be written over it", "name another folder")
-    written.add(file)
-    return file
 
 
 def _activated(trained: Trained, output: np.ndarray, axis: int) -> np.ndarray:
@@ -158,7 +148,7 @@ def is_sigmoid(trained: Trained) -> bool:
     return trained.task in LABELS or isinstance(trained.recipe.loss, Bce)
 
 
-def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: Path | None) -> Prediction:
+def _said(trained: Trained, outputs: np.ndarray, wanted: Wanted, file: MaskFile | None) -> Prediction:
     """One sample's prediction from its outputs, [passes, ...]; a mask is written to the file."""
     two = is_yes_or_no(trained.task, len(trained.classes), outputs.shape[1] if outputs.ndim == 2 else None)
     if two:
@@ -202,47 +192,13 @@ def value_names(names: tuple[str, ...], count: int) -> list[str]:
     return list(names) if len(names) == count else ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 
 
-def _mask(trained: Trained, chances: np.ndarray, file: Path | None) -> Prediction:
+def _mask(trained: Trained, chances: np.ndarray, file: MaskFile | None) -> Prediction:
     """The share of each class in a mask, and the mask itself as a PNG file of class numbers."""
     guess = chances.argmax(0).astype(np.uint8)
     counts = np.bincount(guess.ravel(), minlength=len(chances)) / guess.size
     names = class_names(trained, len(chances))
     found: Prediction = {"shares": _named(names, counts)}
     if file is not None:
-        write_mask(file, guess, class_colors(trained.recipe))
-        found["mask"] = str(file)
+        write_mask(file, guess, trained.recipe)
+        found["mask"] = str(file.path)
     return found
-
-
-def _stem(name: str) -> str:
-    path, _, row = name.rpartition(":")
-    return f"{Path(path).stem}-{row}" if path and row.isdigit() else Path(name).stem
-
-
-def class_colors(recipe: Recipe) -> list[int]:
-    """The colours of classes, three numbers each: those of the masks that a run was trained on, else those of PASCAL
-    VOC."""
-    own = recipe.data.colors if isinstance(recipe.data, MaskFolder) else ()
-    named = [int(color[at : at + 2], 16) for color in own for at in (1, 3, 5)]
-    return named + palette()[len(named) :]
-
-
-def write_mask(file: Path, classes: np.ndarray, colors: list[int]) -> None:
-    """A PNG file whose pixels are class numbers, shown in their colours (three numbers each)."""
-    from PIL import Image
-
-    image = Image.fromarray(classes, mode="P")
-    image.putpalette(colors)
-    image.save(file)
-
-
-def palette() -> list[int]:
-    """The colours of PASCAL VOC: bits of a class number, from the highest bits of each channel down."""
-    colours = []
-    for number in range(256):
-        channels = [0, 0, 0]
-        for bit in range(8):
-            for c in range(3):
-                channels[c] |= (number >> (3 * bit + c) & 1) << (7 - bit)
-        colours += channels
-    return colours

@@ -12,7 +12,7 @@ from netdsl.inference.arrays import load_array, load_arrays
 from netdsl.inference.columns import Input, encoded, for_inputs
 from netdsl.inference.errors import DataError
 from netdsl.inference.graphs import load_graphs
-from netdsl.inference.images import ImageView, Least, filled, images_below, open_image
+from netdsl.inference.images import Frame, ImageView, Least, filled, images_below, open_image, whole_size
 from netdsl.inference.tables import load_columns
 from netdsl.inference.trained import Trained, longest, vocabulary
 from netdsl.recipe.columns import Columns, ParquetTable
@@ -25,10 +25,12 @@ OPEN = 224
 
 
 class Sample(Struct, frozen=True, eq=False):
-    """One sample: what it is called, and one array [1, ...] for each input of the net."""
+    """One sample: what it is called, and one array [1, ...] for each input of the net. `frame`: where in its image it
+    lies."""
 
     name: str
     inputs: tuple[np.ndarray, ...]
+    frame: Frame | None = None
 
 
 def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> Iterator[Sample]:
@@ -97,10 +99,11 @@ def _image(trained: Trained, path: Path, invert: bool) -> Sample:
         shape = filled(tuple(s or 0 for s in trained.shape), image)
     else:
         shape = tuple(s or size for s, size in zip(trained.shape, (3, OPEN, OPEN), strict=True))
-    pixels = _view(trained.view, shape).pixels(image)
+    view = _view(trained.view, shape)
+    pixels = view.pixels(image)
     check_sizes(trained, pixels.shape)
     found = as_floats(pixels[None])
-    return Sample(str(path), (1 - found if invert else found,))
+    return Sample(str(path), (1 - found if invert else found,), view.frame(*whole_size(image)))
 
 
 def _least(trained: Trained) -> Least | None:

@@ -17,7 +17,7 @@ from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Images, Text
-from netdsl.recipe.standardization import Fixed
+from netdsl.recipe.standardization import Fixed, Image
 from netdsl.sizes.dims import Dim
 from netdsl.source import Place
 
@@ -111,15 +111,28 @@ def _unfit_channels(name: str, known: tuple[int, int, int] | None, channels: Dim
 
 
 def _standardized(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """As many means and deviations as the net's image has channels."""
+    """As many means and deviations as the net's image has channels, and one mean over numbers of one unit."""
     chosen, type_ = recipe.standardize, program.main.inputs[0].type
     channels = type_.shape[0] if type_.rank == 3 else None
+    if isinstance(chosen, Image) and type_.rank == 1 and recipe.data.gives in ("columns", "anything"):
+        yield _by_row(program.main.inputs[0].name, recipe, places)
     if not isinstance(chosen, Fixed) or not isinstance(channels, int):
         return
     for name in ("mean", "std"):
         if (count := len(getattr(chosen, name))) != channels:
             message = f"`fixed.{name}` has {count} value{'s' * (count != 1)}, the net's image {channels} channels"
             yield diagnostic("wrong-count", message, places.at(f"standardize.{name}", "standardize"))
+
+
+def _by_row(name: str, recipe: Recipe, places: Places) -> Diagnostic:
+    """`standardize = image` for vectors: a mistake where they are columns, in doubt where they may be pixels."""
+    columns = recipe.data.gives == "columns"
+    what = "whose columns have units of their own" if columns else "such as the columns of a table"
+    message = f"`image` takes one mean over all numbers of a sample, and `{name}` is a vector, {what}"
+    hint = "`standardize = channel` takes the mean of each over the training split"
+    return diagnostic(
+        "not-an-image", message, places.at("standardize"), hint, severity="error" if columns else "warning"
+    )
 
 
 def _augmented(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

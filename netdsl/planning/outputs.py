@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from msgspec import Struct
 
+from netdsl.analysis.receptive_field import receptive_field
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.ir.model import Definition, Program
 from netdsl.recipe.columns import Columns
@@ -74,6 +76,7 @@ def output_mistakes(program: Program, recipe: Recipe, places: Places) -> Iterato
         return
     unfit = list(_shape(main, recipe, places)) or list(_class_count(program, main, recipe, places))
     unfit += _targets(main, recipe, places)
+    unfit += _places(program, main, recipe, places) if not unfit else ()
     yield from unfit
     if not unfit:
         yield from _class_weights(main, recipe, places)
@@ -153,6 +156,44 @@ def _reshape(main: MainOutput, wanted: int) -> str | None:
     if (main.type.rank, wanted) == (1, 3):
         return "leave out the pooling, and end with `conv(classes, 1)`"
     return None
+
+
+def _places(program: Program, main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A class for every pixel of a mask, not for every other one."""
+    if (recipe.data.sure and recipe.data.task == "mask") or isinstance(recipe.loss, DiceCe):
+        reason = not_by_pixel(program)
+        if reason is not None:
+            yield _mistake("unfit-loss", reason[0], main, places.at("data"), "its masks", reason[1])
+
+
+def not_by_pixel(program: Program) -> tuple[str, str | None] | None:
+    """Why the main output [C, H, W] is no map of the pixels of the net's image, which masks are compared with, and a
+    hint; None where it is, or is the middle of it, of which unpadded convolutions have cost the border."""
+    image, main = program.main.inputs[0].type, main_output(program).type
+    if image.rank != 3 or main.rank != 3 or image.shape[1:] == main.shape[1:]:
+        return None
+    strides = _strides(program, main)
+    if strides == [1, 1] or (not strides and not _far(image, main)):
+        return None
+    hints = [f"end with `upsample({s})`, which gives each pixel its own" for s in strides if s in range(2, 65)]
+    message = f"a mask has a class for every pixel of {image}, and the net gives {main}"
+    return message, hints[0] if hints else None
+
+
+def _strides(program: Program, main: TensorType) -> list[int | Fraction]:
+    """How many pixels lie between neighbours of the main output, down and across; where that is one number."""
+    found = (receptive_field(program, across) for across in (False, True))
+    return [f.stride for f in found if f is not None and f.map == main and f.stride is not None]
+
+
+def _far(image: TensorType, main: TensorType) -> bool:
+    """Whether more than half of an image's pixels along an axis have no place in an output, or places no pixel."""
+    known = [
+        (a, b)
+        for a, b in zip(image.shape[1:], main.shape[1:], strict=True)
+        if isinstance(a, int) and isinstance(b, int)
+    ]
+    return any(2 * places <= pixels or places > pixels for pixels, places in known)
 
 
 def _class_count(program: Program, main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

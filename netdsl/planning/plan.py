@@ -16,7 +16,7 @@ from netdsl.ir.flatten import flatten
 from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
 from netdsl.planning.initialization import NetParameters
-from netdsl.planning.net import PlannedNet
+from netdsl.planning.net import PlannedNet, open_sizes
 from netdsl.planning.rates import depth_rates, time_rate
 from netdsl.planning.schedule import Schedule, peak_lr
 from netdsl.recipe.annotations import arguments
@@ -102,7 +102,7 @@ def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
         **_curves(recipe, steps, per_epoch), **_groups(net, recipe), **_costs(net, recipe, steps),
         drop_path=tuple(depth_rates(recipe.drop_path, links)) if recipe.drop_path else (),
         stages=tuple(grown(recipe, i) for i in range(recipe.progressive.stages)) if recipe.progressive else (),
-        open_sizes=tuple(dict.fromkeys(_open_sizes(net))), targets=_targets(recipe), written=written, defaults=defaults,
+        open_sizes=open_sizes(net.checked), targets=_targets(recipe), written=written, defaults=defaults,
         notes=tuple(_notes(net, recipe, samples, steps)),
     )  # fmt: skip
 
@@ -164,11 +164,6 @@ def _memory(net: PlannedNet, recipe: Recipe, counted: Sequence[Counted]) -> Memo
     half = recipe.precision in ("bf16", "fp16")
     numbers = everything * (1 + averages) + trained * (1 + recipe.optimizer.state_per_parameter)
     return Memory(numbers * 4 + everything * 2 * half, kept // 2 if half else kept)
-
-
-def _open_sizes(net: PlannedNet) -> Iterator[str]:
-    for value in net.checked.main.inputs:
-        yield from (str(size) for size in value.type.shape if not isinstance(size, int))
 
 
 def _targets(recipe: Recipe) -> str:

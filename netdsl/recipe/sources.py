@@ -14,6 +14,7 @@ Folder = Annotated[str, Meta(min_length=1, description="folder of the data, rela
 Path = Annotated[str, Meta(min_length=1, description="file of the data, relative to the spec", extra=A_PATH)]
 
 
+Level = Annotated[int, Meta(ge=0, le=255)]
 COLOR = "^#[0-9a-fA-F]{6}$"
 Color = Annotated[str, Meta(pattern=COLOR)]
 
@@ -239,7 +240,7 @@ class MaskFolder(Images, frozen=True, tag="maskfolder"):
 
     task = "mask"
     folder: Folder
-    ignore: Annotated[Index | None, Meta(description="value of a mask's pixels that have no class")] = None
+    ignore: Annotated[Level | None, Meta(description="value of a mask's pixels that have no class")] = None
     classes: Annotated[tuple[str, ...], Meta(description="names of the classes, from 0; none: their numbers")] = ()
     colors: Annotated[tuple[Color, ...], Meta(description="colour of each class in the masks, from 0: `#80c020`")] = ()
     ignore_color: Annotated[Color | None, Meta(description="colour of pixels that have no class")] = None

@@ -30,7 +30,7 @@ class Pixel(Standardization, frozen=True, tag="pixel"):
 @component("standardize")
 class Image(Standardization, frozen=True, tag="image"):
     """Every image by its own mean and deviation over all pixels and channels; the deviation is at least
-    1 / sqrt(values in an image)."""
+    1 / sqrt(values in an image). Refused for the columns of a table."""
 
     source: ClassVar[str] = "TensorFlow's per_image_standardization"
 

@@ -25,7 +25,7 @@ from netdsl.planning.demands import refuse
 from netdsl.planning.graphs import not_by_graph, not_by_node
 from netdsl.planning.groups import Parameter
 from netdsl.planning.initialization import NetParameters
-from netdsl.planning.outputs import class_argument, main_output
+from netdsl.planning.outputs import class_argument, main_output, not_by_pixel
 from netdsl.recipe.metrics import NODES
 from netdsl.recipe.retention import Last
 from netdsl.recipe.schema import Recipe
@@ -45,7 +45,7 @@ from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
 from netdsl.training.data.units import as_numbers, is_regression, of_floats, target_units
-from netdsl.training.data.validation import absent_classes, check_recipe
+from netdsl.training.data.validation import absent_classes, check_recipe, check_sizes_given
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
 from netdsl.training.distributed.signals import handling
@@ -159,6 +159,7 @@ def load_data(
     sizes = tuple(s if isinstance(s, int) else 0 for s in shape)
     regression = is_regression(recipe)
     if given is None:
+        check_sizes_given(program, recipe)
         data = read(recipe.data, base, sizes, outputs or 1, regression)
     else:
         data = as_numbers(given, outputs) if regression else given
@@ -184,9 +185,9 @@ def load_data(
 def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
+    check_places(program, data)
     if data.train.graphs is not None:
         main = main if data.task in NODES else TensorType(main.shape[1:], main.dtype)
-        check_graphs(program, data)
     wanted = tuple(data.train.target.shape[1:])
     if data.task in ("numbers", "labels") and main.shape != wanted:
         have = main.shape[0] if main.rank == len(wanted) == 1 else None
@@ -211,9 +212,13 @@ def check_kind(program: Program, data: DataSet) -> None:
         )
 
 
-def check_graphs(program: Program, data: DataSet) -> None:
-    """Raise DataError where a net gives something else than what is asked for of each graph, or each node, or takes
+def check_places(program: Program, data: DataSet) -> None:
+    """Raise DataError where a net gives something else than what is asked for of each pixel, graph or node, or takes
     nodes of other features."""
+    if data.task == "mask" and (reason := not_by_pixel(program)) is not None:
+        raise DataError("unfit-loss", *reason)
+    if data.train.graphs is None:
+        return
     what, mistake = ("node", not_by_node(program)) if data.task in NODES else ("graph", not_by_graph(program))
     if mistake is not None:
         raise DataError("unfit-loss", f"{mistake[0]}, and `{data.name}` asks for the class of each {what}", mistake[1])

@@ -96,6 +96,7 @@ def told(net: str, fields: str, tmp_path: Path) -> list[tuple[str, str, str]]:
         (IMAGES, "metrics = [f1, recall, f1]", "idle-option", "[f1, recall, f1]"),
         (TABLE, 'data = csv("a.csv", target="y", categories=["z", "z"])', "idle-option", '["z", "z"]'),
         (TABLE, 'data = csv("a.csv", target="y", categories=["z"], ignore=["z"])', "idle-option", '["z"]'),
+        (TABLE, 'data = npz("a.npz")\nstandardize = image', "not-an-image", "image"),
         (TEXT, 'data = text("a.txt", tokens=bytes)\nstandardize = fixed([0.5], [0.2])', "idle-option", ""),
     ],
 )  # fmt: skip

@@ -31,6 +31,11 @@ VALUES = "net N {\n  input x [20]\n  linear(1)\n}\n"
 FEW = "net N {\n  input image [3, 32, 32]\n  gap -> linear(3)\n}\n"
 DIGITS = "net N {\n  input image [1, 8, 8]\n  flatten -> linear(10)\n}\n"
 MASKS = "net N {\n  input image [1, 32, 32]\n  conv(2, 3)\n}\n"
+COARSE = "net N {\n  input image [1, 32, 32]\n  conv(4, 3, stride=2) -> relu -> conv(2, 3)\n}\n"
+OPEN = "net N {\n  input image [1, H, W]\n  conv(4, 3) -> maxpool(2) -> relu -> conv(2, 3)\n}\n"
+POOLED = "net N {\n  input image [1, 32, 32]\n  conv(4, 3, padding=0) -> maxpool(2) -> conv(2, 3, padding=0)\n}\n"
+LARGE = "net N {\n  input image [1, 32, 32]\n  upsample(2) -> conv(2, 3)\n}\n"
+MIDDLE = "net N {\n  input image [1, 32, 32]\n  conv(4, 5, padding=0) -> relu -> conv(2, 7, padding=0)\n}\n"
 TOKENS = "net N {\n  input tokens [64] int64\n  embed(50, 8) -> linear(50)\n}\n"
 TWO = "net N {\n  input a [3, 8, 8]\n  input b [3, 8, 8]\n  a + b -> gap -> linear(10)\n}\n"
 
@@ -72,6 +77,11 @@ def shown(diagnostic: Diagnostic) -> tuple[str, str, list[str]]:
         (IMAGES, "loss = dice_ce\ndata = clutter", "unfit-loss", "linear(classes)"),
         (MASKS, "data = digits", "unfit-loss", "conv(2, 3)"),
         (MASKS, "data = clutter\nloss = bce", "unfit-loss", "bce"),
+        (COARSE, "data = clutter", "unfit-loss", "conv(2, 3)"),
+        (COARSE, 'data = npz("a.npz")\nloss = dice_ce', "unfit-loss", "conv(2, 3)"),
+        (OPEN, "data = clutter", "unfit-loss", "conv(2, 3)"),
+        (POOLED, "data = clutter", "unfit-loss", "conv(2, 3, padding=0)"),
+        (LARGE, "data = clutter", "unfit-loss", "conv(2, 3)"),
         (TOKENS, 'data = text("a.txt")\nloss = mse', "unfit-loss", "mse"),
         (IMAGES, "loss = mse\nmix = mixup(0.8)", "hard-loss", "mse"),
         (IMAGES, "loss = huber(0.5)\nmix = cutmix(1.0)", "hard-loss", "huber(0.5)"),
@@ -104,6 +114,7 @@ def shown(diagnostic: Diagnostic) -> tuple[str, str, list[str]]:
         (IMAGES, 'data = imagefolder("x", resize=72, crop=64)', "unfit-size", "64"),
         (IMAGES, 'data = imagefolder("x", resize=16)', "unfit-size", "16"),
         (FLAT, "augment = random_resized_crop(24)", "unfit-size", "random_resized_crop(24)"),
+        (VECTOR, 'data = csv("a.csv", target="y")\nstandardize = image', "not-an-image", "image"),
     ],
 )
 def test_one_error_at_the_words_to_blame(net: str, fields: str, code: str, at: str | None) -> None:
@@ -128,6 +139,9 @@ def test_one_error_at_the_words_to_blame(net: str, fields: str, code: str, at: s
         (VECTOR, "mix = mixup(0.2)"),
         (VECTOR.replace("20", "64"), "data = digits"),
         (MASKS, "data = clutter\nloss = dice_ce\nmetrics = [mean_iou]"),
+        (MIDDLE, "data = clutter"),
+        (OPEN.replace("relu -> ", "relu -> upsample(2) -> "), "data = clutter"),
+        (VECTOR.replace("20", "64"), "data = digits\nstandardize = image"),
         (TOKENS, 'data = text("a.txt")\nmetrics = [perplexity]'),
         (DIGITS, "data = digits\nepochs = 1"),
         (DIGITS, "data = digits\nsteps = 5"),

@@ -30,6 +30,11 @@ net Small(classes=10) {
   flatten -> linear(classes)
 }
 
+net Open(classes=3) {
+  input series [L, 2]
+  reduce_mean(axis=0) -> linear(classes)
+}
+
 recipe Quick for Small {
   epochs    = 2
   batch     = 64
@@ -202,6 +207,7 @@ def test_two_processes_train_as_one(tmp_path: Path, spec: Path) -> None:
         (["train", "small.net", "--recipe", "Quick", "-p", "classes=7"], 1, "-p classes=10"),
         (["train", "small.net", "--recipe", "Quick", "--data", 'cifar10("none")'], 1, "takes [1, 8, 8]"),
         (["train", "small.net", "--recipe", "Quick", "--data", 'npz("small.net")'], 1, "not an npz file"),
+        (["train", "small.net:Open", "--data", "synthetic", "--recipe", "none"], 1, "`--size L=32`"),
         (["train", "--resume", "nothing"], 2, "not a run directory"),
         (["train", "small.net", "--recipe", "Quick", "-o", "small.net"], 2, "not empty"),
         (["train", "small.net", "--recipe", "Quick", "--set", "data=graph(\"x\")"], 1, "are classes of nodes"),

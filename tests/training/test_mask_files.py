@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,9 @@ recipe Quick for Small {{
 def test_a_run_on_colors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its report, its evaluation, its predictions and its file know the names of the classes and their colours."""
     masks(tmp_path, "RGB")
-    (tmp_path / "n.net").write_text(SPEC.format(fields=f'{WRITTEN}, classes=["sky", "tree", "road"], resize=20'))
+    (tmp_path / "n.net").write_text(
+        SPEC.format(fields=f'{WRITTEN}, ignore_color="#090909", classes=["sky", "tree", "road"], resize=20')
+    )
     run = tmp_path / "run"
     assert main(["train", str(tmp_path / "n.net"), "-o", str(run), "-q", "--set", "workers=0"]) == 0
     result = json.loads((run / "run.json").read_text())["result"]
@@ -165,9 +168,10 @@ def test_a_run_on_colors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         (found,) = json.loads(capsys.readouterr().out)
         assert list(found["shares"]) == ["sky", "tree", "road"]
         mask = Image.open(found["mask"])
-        assert {int(v) for v in np.unique(np.asarray(mask))} <= {0, 1, 2}
+        assert mask.size == SIZES[0]
+        assert {int(v) for v in np.unique(np.asarray(mask))} <= {0, 1, 2, 255}
     colors = np.asarray(Image.open(tmp_path / "a" / "0.png").convert("RGB")).reshape(-1, 3)
-    assert {tuple(c) for c in colors.tolist()} <= set(COLORS.values())
+    assert {tuple(c) for c in colors.tolist()} <= {*COLORS.values(), (9, 9, 9)}
 
 
 @pytest.mark.parametrize(
@@ -207,3 +211,41 @@ def test_a_split_of_void_alone_is_said(tmp_path: Path) -> None:
             Image.new("L", size, 1).save(kept / "masks" / f"{i}.png")
         with pytest.raises(DataError, match=f"to {'train' if void is splits[0] else 'test'} on: all pixels are void"):
             data(tmp_path, ", ignore=255")
+
+
+def in_file(guess: np.ndarray, size: tuple[int, int], resize: int, crop: int) -> np.ndarray:
+    """A mask of the middle of an image that was resized (0: squeezed), at the image's own size, pixel by pixel."""
+    (wide, high), short = size, min(size)
+    scaled = [(resize if s == short else int(resize * s / short)) or crop for s in size]
+    corner = [round((s - crop) / 2) + (crop - guess.shape[0]) // 2 for s in scaled]
+    found = np.full((high, wide), 255, np.uint8)
+    for y in range(high):
+        for x in range(wide):
+            u, v = (
+                int(Fraction(2 * at + 1, 2) * s / of) - c
+                for at, s, of, c in zip((x, y), scaled, size, corner, strict=True)
+            )
+            if 0 <= u < guess.shape[1] and 0 <= v < guess.shape[0]:
+                found[y, x] = guess[v, u]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "resize", "padding"),
+    [("resize=20", 20, 1), ("resize=24, crop=16", 24, 0), ("", 16, 0), ("fit=warp", 0, 1)],
+)
+def test_predicted_masks_are_as_large_as_their_images(
+    tmp_path: Path, fields: str, resize: int, padding: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks(tmp_path)
+    spec = SPEC.format(fields=fields).replace("conv(4, 3)", f"conv(4, 3, padding={padding})")
+    (tmp_path / "n.net").write_text(spec)
+    assert main(["train", str(tmp_path / "n.net"), "-o", str(tmp_path / "run"), "-q", "--set", "workers=0"]) == 0
+    for folder, more in (("file", []), ("net", ["--net-size"])):
+        pictures, out = str(tmp_path / "d/val/images"), str(tmp_path / folder)
+        assert main(["predict", str(tmp_path / "run"), pictures, "-o", out, *more]) == 0
+    for i, size in enumerate(SIZES):
+        guess, found = (np.asarray(Image.open(tmp_path / folder / f"{i}.png")) for folder in ("net", "file"))
+        assert guess.shape == (14 + 2 * padding,) * 2
+        assert np.array_equal(found, in_file(guess, size, resize, 16))
+    capsys.readouterr()

@@ -19,7 +19,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from netdsl.cli.main import main
-from netdsl.inference.predictions import Wanted, palette, predict
+from netdsl.inference.masks import palette
+from netdsl.inference.predictions import Wanted, predict
 from netdsl.training.opened import open_trained
 
 SPEC = """

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from netdsl.ir.model import Program
+from netdsl.planning.net import open_sizes
 from netdsl.recipe.component import component_name
 from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
 from netdsl.recipe.metrics import LABELS, METRICS, NODES, TARGETS, label_names
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Synthetic
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.imbalance import check_sampling
 from netdsl.training.errors import DataError
@@ -21,6 +24,15 @@ LOSSES_OF_NODES: dict[str, tuple[type, str]] = {
 }
 NO_VOID = ("classes",)
 """Tasks whose targets are all known; in the others a negative class means that a place does not count."""
+
+
+def check_sizes_given(program: Program, recipe: Recipe) -> None:
+    """Raise DataError where samples are made in the net's own shape, and it leaves sizes open."""
+    named = open_sizes(program)
+    if named and isinstance(recipe.data, Synthetic):
+        value, sizes = program.main.inputs[0], " ".join(f"--size {name}=32" for name in named)
+        message = f"`synthetic` makes samples of the net's own shape, and `{value.name} {value.type}` has open sizes"
+        raise DataError("symbolic-size", message, f"give numbers: `{sizes}`")
 
 
 def check_sound(data: DataSet) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.inference.predictions import class_colors, value_names
+from netdsl.inference.masks import class_colors
+from netdsl.inference.predictions import value_names
 from netdsl.inference.trained import targets_of
 from netdsl.recipe.metrics import label_names, title
 from netdsl.training.data.dataset import Split
