@@ -89,12 +89,16 @@ def _check_variant(module: Module, elaborator: Elaborator, declaration: ast.Vari
 
 
 def _shown(module: Module, mistakes: Sequence[Diagnostic], found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The diagnostics to show: none that only follows from text that could not be read, or that a comment allows."""
-    if not any(d.severity == "error" and d.code in UNREADABLE for d in mistakes):
-        return told(module, (*mistakes, *found))
-    from netdsl.checks.damage import unaffected
+    """The diagnostics to show, in the order of the text.
 
-    shown = (*mistakes, *unaffected(module, found))
+    None that only follows from text that could not be read, or that a comment allows.
+    """
+    if any(d.severity == "error" and d.code in UNREADABLE for d in mistakes):
+        from netdsl.checks.damage import unaffected
+
+        shown = (*mistakes, *unaffected(module, found))
+    else:
+        shown = told(module, (*mistakes, *found))
     return tuple(sorted(shown, key=lambda d: d.at.span.start if d.at else 0))
 
 

@@ -28,8 +28,8 @@ def codes(text: str) -> list[str]:
         (f"  # netdsl: allow repeated-activation: as the paper\n  # the stem\n\n{WRONG}", []),
         (f"  # netdsl: allow repeated-activation\n{WRONG}", ["allow-without-reason"]),
         (f"  # netdsl: allow repeated-activation:\n{WRONG}", ["allow-without-reason"]),
-        (f"  # netdsl: allow idle-pool: as the paper\n{WRONG}", ["repeated-activation", "unused-allow"]),
-        (f"  # netdsl: allow repeated-activaton: a slip\n{WRONG}", ["repeated-activation", "unused-allow"]),
+        (f"  # netdsl: allow idle-pool: as the paper\n{WRONG}", ["unused-allow", "repeated-activation"]),
+        (f"  # netdsl: allow repeated-activaton: a slip\n{WRONG}", ["unused-allow", "repeated-activation"]),
         (f"{WRONG}\n  # netdsl: allow repeated-activation: too late", ["repeated-activation", "unused-allow"]),
         ("  # netdsl: allow repeated-activation: fixed\n  conv(8, 3) -> relu", ["unused-allow"]),
         ("  # netdsl: allow bias-before-norm: as the paper\n  conv(8, 3) -> bn -> relu", []),
@@ -73,3 +73,11 @@ def test_few_misspelt_comments_get_a_suggestion(monkeypatch: pytest.MonkeyPatch)
     found = Spec(Source(NET.format(f"{comments}  conv(8, 3) -> relu"), "example.net"), read_import).diagnostics
     assert len(found) == 30
     assert sum(d.hint is not None for d in found) == 10
+
+
+def test_diagnostics_come_in_the_order_of_the_text() -> None:
+    body = "  a = 3\n  b = [4, 8]\n  c = image -> relu\n" + WRONG
+    found = Spec(Source(NET.format(body), "example.net"), read_import).diagnostics
+    lines = [d.at.line for d in found if d.at]
+    assert lines == sorted(lines)
+    assert lines == [3, 4, 5, 6]
