@@ -92,7 +92,7 @@ def _pairs(program: Program, main: MainOutput, recipe: Recipe, places: Places) -
         yield _mistake("unfit-loss", message, main, places.at("loss"), "its loss", "end with `gap` or `flatten`")
     elif inputs > 2 or (inputs == 2) != (len(kept) == 2) or len({o.value.type.shape for o in kept[:2]}) > 1:
         given = " and ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in ((inputs, "input"), (len(kept), "output")))
-        hint = "one input and one output, of which two views are compared; or two of each, `output a, b`"
+        hint = "one input and one output, of which two views are compared; or two of each (`output b = ...`)"
         yield diagnostic("unfit-loss", f"`{name}` compares pairs, and the net has {given}", places.at("loss"), hint)
     elif inputs == 1 and not recipe.augment:
         message = f"`{name}` compares two augmented views of each sample, and without `augment` they are the same"

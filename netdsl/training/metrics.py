@@ -109,8 +109,7 @@ class Metrics:
         self._add("places", known.sum())
         self._add("right", (guess == target).sum())  # a guess is never negative
         if self.classes > 5 and "top5" in self.wanted:
-            near = output.topk(5, axis).indices
-            self._add("near", (near == target.unsqueeze(axis)).any(axis).sum())
+            self._add("near", _among_first(5, output, target, axis).sum())
         if {"confidence", "calibration_error"}.intersection(self.wanted):
             self._add("bins", binned(output.float().softmax(axis).amax(axis)[known], (guess == target)[known]))
         if self.classes <= MOST_PAIRED:
@@ -129,7 +128,8 @@ class Metrics:
     def _keep_scores(self, output: Tensor, target: Tensor, rows: Tensor) -> None:
         """Keep what the samples are ordered by, each in its own row: rows of other processes stay 0 and are added."""
         if self.task not in LABELS:
-            output = output.float().log_softmax(self._axis(output, target)).movedim(self._axis(output, target), -1)
+            axis = self._axis(output, target)  # in doubles: in floats the same scores in another order would differ
+            output = output.double().log_softmax(axis).float().movedim(axis, -1)
         self._keep(rows, scores=output, truth=target)
 
     def _keep(self, rows: Tensor, **each: Tensor) -> None:
@@ -206,6 +206,16 @@ class Metrics:
         if self.task in LABELS:
             return self._in_rows(scores), self._in_rows(truth)
         return scores.flatten(0, -2), truth.flatten()
+
+
+def _among_first(count: int, scores: Tensor, target: Tensor, axis: int) -> Tensor:
+    """Whether each target is one of the `count` classes of the highest scores; of equal ones the first, as `argmax`
+    takes them. Classes stand on an axis of `scores`; a negative target is none."""
+    known, number = target >= 0, torch.arange(scores.shape[axis], device=scores.device)
+    chosen = target.clamp(min=0).unsqueeze(axis).long()
+    own, later = scores.gather(axis, chosen), number.view(-1, *[1] * (scores.ndim - 1 - axis)) > chosen
+    behind = (scores < own) | ((scores == own) & later)
+    return known & (scores.shape[axis] - behind.sum(axis) <= count)
 
 
 BINS = 15

@@ -122,6 +122,24 @@ def test_rankings_with_ties(seed: int) -> None:
     assert average_precision(*given) == pytest.approx(sk.average_precision_score(truth, scores))
 
 
+@pytest.mark.parametrize("classes", [7, 12])
+@pytest.mark.parametrize("batch", [1, 13])
+def test_classes_of_equal_scores(classes: int, batch: int) -> None:
+    """Of equal scores the first class comes first, in `top5` as in `top1`; samples that have the same scores in
+    another order are ties of a ranking."""
+    rng = np.random.default_rng(classes)
+    scores, truth = rng.integers(0, 3, (91, classes)), rng.integers(0, classes, 91)
+    scores[:9] = 1
+    given = torch.from_numpy(scores.astype(np.float32)), torch.from_numpy(truth)
+    found = measured("classes", *given, classes, ("top5", "auroc", "average_precision"), batch)
+    first = np.argsort(-scores, axis=1, kind="stable")
+    assert found["top1"] == pytest.approx(np.mean(first[:, 0] == truth))
+    assert found["top5"] == pytest.approx(np.mean([t in row[:5] for t, row in zip(truth, first, strict=True)]))
+    hot, chances = np.eye(classes)[truth], given[0].double().softmax(1).numpy().round(12)
+    assert found["auroc"] == pytest.approx(sk.roc_auc_score(hot, chances, average="macro"))
+    assert found["average_precision"] == pytest.approx(sk.average_precision_score(hot, chances, average="macro"))
+
+
 def test_a_class_that_does_not_occur_does_not_count() -> None:
     logits, target = torch.randn(30, 3, generator=generator()), torch.arange(30) % 2
     logits[:, 2] = -9.0

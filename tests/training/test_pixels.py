@@ -608,16 +608,18 @@ def test_noise_is_added_or_multiplied(times: bool) -> None:
     assert float(((drawn / 0.2) ** 4).mean()) == pytest.approx(3, rel=0.05)  # of a normal distribution
 
 
-@pytest.mark.parametrize("size", [16, 40])
+@pytest.mark.parametrize("size", [16, 40, 7])
 def test_cutout_is_the_papers_square(size: int) -> None:
-    """Their code: from `centre - length // 2` to `centre + length // 2`, cut off at the border."""
+    """Their code: from `centre - length // 2` to `centre + length // 2`, cut off at the border. (It makes a square of 6
+    of an odd length of 7.)"""
     x = tensor(photograph()).expand(8, -1, -1, -1).contiguous()
     found, (frame, _) = applied(f"cutout({size})", x)
     height, width = x.shape[2:]
     for i, (down, right) in enumerate(frame.uniform("centre", 2).tolist()):
         y, left = int(down * height), int(right * width)
         expected = x[i].clone()
-        expected[:, max(0, y - size // 2) : y + size // 2, max(0, left - size // 2) : left + size // 2] = 0
+        rows, columns = (slice(max(0, at - size // 2), max(0, at - size // 2 + size)) for at in (y, left))
+        expected[:, rows, columns] = 0
         assert torch.equal(found[i], expected)
 
 
