@@ -98,8 +98,8 @@ def _rest(rest: Rest) -> str:
 
 def _sides(diff: NetDiff, numbers: dict[Entry, int]) -> list[dict[str, Any]]:
     """Both nets, drawn to the same depths, as far as there is room."""
-    drawings = Drawings()
     mains = diff.pair.before, diff.pair.after
+    drawings = Drawings(*mains)
     start = max(fitting(drawings, main) for main in mains)
     deepest = max(drawings.depth(main) for main in mains)
     marks = [Marks(diff.pair, before, numbers) for before in (True, False)]

@@ -13,11 +13,11 @@ __all__ = ["image", "page", "tex"]
 
 def image(program: Program, name: str, depth: int | None = None) -> str:
     """A net as SVG. `depth`: how many levels of blocks are open (without it, as many as stay easy to read)."""
-    drawings = Drawings()
+    drawings = Drawings(program.main)
     return svg(drawings.of(program.main, depth or fitting(drawings, program.main)), name)
 
 
 def tex(program: Program, name: str, depth: int | None = None) -> str:
     """A net as a TeX document with a TikZ drawing. `depth`: as for `image`."""
-    drawings = Drawings()
+    drawings = Drawings(program.main)
     return tikz(drawings.of(program.main, depth or fitting(drawings, program.main)), name)

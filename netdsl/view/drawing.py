@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -11,14 +12,14 @@ from netdsl.view.grid import Grid, Node, arrange
 from netdsl.view.item import Body, Item
 from netdsl.view.items import Bodies
 from netdsl.view.place import Cell, Cells, place, side_lanes
-from netdsl.view.route import Point, Routes, Way, from_above
+from netdsl.view.route import APART, Point, Routes, Way, from_above
 from netdsl.view.straighten import straighten
 
 CHAR, SMALL = 7.0, 5.9
 """The width of a character of a label, and of one in small print."""
 
 BAND, MARGIN, LEAST = 18.0, 12.0, 52.0
-CIRCLE, ROOM = 22.0, 10.0
+CIRCLE, ROOM, ARRIVAL = 22.0, 10.0, 8.0
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 SIGNS = {"add": "+", "mul": TIMES, "sub": "-", "div": "÷"}
@@ -42,12 +43,13 @@ class Box(Struct, frozen=True, eq=False):
 
 
 class Line(Struct, frozen=True, eq=False):
-    """A value's way to one reader: corners from port to port. `source`, `target`: boxes by number, -1 for the
-    drawing's own ports. `labelled`: whether the value's shape is written at its start; `arrow`: whether it ends in
-    an arrow (at a frame it continues inside)."""
+    """A value's way to one reader: corners from port to port. `shape`: of the value, or of all that run together.
+    `source`, `target`: boxes by number, -1 for the drawing's own ports. `labelled`: whether the shape is written where
+    it starts; `arrow`: whether it ends in an arrow (at a frame it continues inside)."""
 
     value: Value
     points: tuple[Point, ...]
+    shape: str
     source: int
     target: int
     skip: bool = False
@@ -83,10 +85,10 @@ class Drawing(Struct, frozen=True, eq=False):
 
 
 class Drawings:
-    """Draws definitions: each once for every depth."""
+    """Draws definitions: each once for every depth. `mains`: the nets among them."""
 
-    def __init__(self) -> None:
-        self.bodies = Bodies()
+    def __init__(self, *mains: Definition) -> None:
+        self.bodies = Bodies(*mains)
         self._made: dict[tuple[Definition, int, bool], Drawing] = {}
         self._depths: dict[Definition, int] = {}
         self._grids: dict[Definition, Grid] = {}
@@ -123,9 +125,9 @@ class Drawings:
     def _grid(self, definition: Definition, body: Body) -> Grid:
         """Assign every item its layer, and the order within it: the same at all depths."""
         if definition not in self._grids:
-            inputs = [Node(0, outs=(v,), port=i) for i, v in enumerate(body.inputs)]
+            inputs = [Node(0, outs=gate.values, port=i) for i, gate in enumerate(body.inputs)]
             items = [Node(1, i.inputs, i.outs, number) for number, i in enumerate(body.items)]
-            outputs = [Node(1, (o.value,), port=i) for i, o in enumerate(body.outputs)]
+            outputs = [Node(1, gate.values, port=i) for i, gate in enumerate(body.outputs)]
             self._grids[definition] = arrange([*inputs, *items, *outputs])
         return self._grids[definition]
 
@@ -140,7 +142,7 @@ class Drawings:
         straighten(grid, cells)
         lanes = side_lanes(grid, cells)
         left = BAND if nested else 0.0
-        quiet = {o.value.name for o in body.outputs} if nested else set()
+        quiet = _given(body) if nested else set()
         routes = Routes(grid, cells, lanes, quiet, _sides(grid, cells, lanes, body, inner))
         boxes, given, results = _finished(body, inner, grid, cells, routes, left)
         return Drawing(
@@ -148,10 +150,15 @@ class Drawings:
             round(routes.width + left + (MARGIN if nested else 0.0), 1),
             round(routes.height, 1),
             tuple(boxes),
-            tuple(_line(way, inner, left) for way in routes.ways),
+            tuple(_line(way, body, inner, left) for way in routes.ways),
             tuple(given),
             tuple(results),
         )
+
+
+def _given(body: Body) -> set[str]:
+    """The values that leave a drawing each by itself: their shapes are written around it."""
+    return {gate.values[0].name for gate in body.outputs if len(gate.values) == 1}
 
 
 def _finished(
@@ -172,20 +179,23 @@ def _finished(
     return boxes, inputs, outputs
 
 
-def _line(way: Way, inner: list[Drawing | None], left: float) -> Line:
+def _line(way: Way, body: Body, inner: list[Drawing | None], left: float) -> Line:
     link = way.link
     arrow = not left if link.target.index < 0 else inner[link.target.index] is None
     points = tuple((round(x + left, 1), y) for x, y in way.points)
-    return Line(link.value, points, link.source.index, link.target.index, link.skip, way.labelled, arrow)
+    shape = body.shape(link.value)
+    return Line(link.value, points, shape, link.source.index, link.target.index, link.skip, way.labelled, arrow)
 
 
 def _cells(grid: Grid, body: Body, inner: list[Drawing | None], nested: bool) -> Cells:
     """The room of every node. Shapes are written below what makes them, unless the frame around has written them."""
     read = {link.value.name for link in grid.links}
-    given = {o.value.name for o in body.outputs} if nested else set()
+    given = _given(body) if nested else set()
     cells: Cells = {}
     for node in (n for layer in grid.layers for n in layer):
-        label = max((shape_width(v) for v in node.outs if v.name in read and v.name not in given), default=0.0)
+        label = max(
+            (shape_width(body.shape(v)) for v in node.outs if v.name in read and v.name not in given), default=0.0
+        )
         if node.passing:
             cells[id(node)] = Cell(0.0, 0.0, (0.0,), (0.0,))
         elif node.index < 0:
@@ -197,10 +207,11 @@ def _cells(grid: Grid, body: Body, inner: list[Drawing | None], nested: bool) ->
 
 def _port_cell(node: Node, body: Body, nested: bool, label: float) -> Cell:
     if nested:
-        return Cell(0.0, 0.0, (0.0,), (0.0,))
+        return Cell(0.0, 0.0, (0.0,) * len(node.inputs), (0.0,))
     name = body.inputs[node.port].name if node.outs else body.outputs[node.port].name
     width = len(name) * CHAR + 20
-    return Cell(width, 22.0, (width / 2,), (width / 2,), label)
+    width = max(width, _room(node.inputs))
+    return Cell(width, 22.0, (width / 2,) * len(node.inputs), (width / 2,), label)
 
 
 def _item_cell(item: Item, inner: Drawing | None, label: float) -> Cell:
@@ -213,10 +224,16 @@ def _item_cell(item: Item, inner: Drawing | None, label: float) -> Cell:
     else:
         width = max(len(title(item)) * CHAR, len(item.detail) * SMALL, LEAST - 18) + 18
         height = 36.0 if item.detail else 24.0
+        width = max(width, _room(item.inputs))
     if many > 1:  # their shapes stand beside one another
         width = max(width, many * (label + SMALL))
     outs = [width * (i + 0.5) / many for i in range(many)]
     return Cell(width, height, [width / 2] * len(item.inputs), outs, label)
+
+
+def _room(arriving: Collection[Value]) -> float:
+    """How wide a box must be for arrows that end on its top."""
+    return (len(arriving) + 1) * ARRIVAL
 
 
 def _sides(
@@ -238,7 +255,13 @@ def _sides(
         side = _beside(x, target, grid, cells[id(target)])
         if side and (link.skip or two):
             found[i] = x, side > 0
-    return found
+    crowd = Counter((id(grid.links[i].target), right) for i, (_, right) in found.items())
+    return {i: side for i, side in found.items() if _fits(grid.links[i].target, side[1], crowd, cells)}
+
+
+def _fits(node: Node, right: bool, crowd: Counter[tuple[int, bool]], cells: Cells) -> bool:
+    """Whether a side of a box has room for all lines that would enter there."""
+    return cells[id(node)].height / (crowd[id(node), right] + 1) > APART
 
 
 def _beside(x: float, node: Node, grid: Grid, cell: Cell) -> int:
@@ -257,7 +280,7 @@ def _level(around: Definition, body: Definition) -> int:
 def sign(item: Item) -> str:
     """The sign of an arithmetic op; empty for all else."""
     callee = item.steps[0].callee
-    return "" if isinstance(callee, Definition) or item.count > 1 else SIGNS.get(callee.kind, "")
+    return "" if isinstance(callee, Definition) or len(item.steps) > 1 else SIGNS.get(callee.kind, "")
 
 
 def title(item: Item) -> str:
@@ -270,9 +293,9 @@ def is_long(box: Box) -> bool:
     return len(title(box.item)) * SMALL > box.height - 8
 
 
-def shape_width(value: Value) -> float:
+def shape_width(shape: str) -> float:
     """The room that a value's shape needs beside its line."""
-    return len(str(value.type)) * SMALL + 8
+    return len(shape) * SMALL + 8
 
 
 ROOMY = 48

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from netdsl.ir.model import Definition, Step
@@ -24,7 +25,7 @@ def runs(steps: list[Step], uses: Counter[str]) -> list[list[Step]]:
     places: list[int] = []
     for step in steps:
         last = runs[-1][-1] if runs else None
-        fed = _fed(last, step, uses) if last and _equal(last, step) else []
+        fed = _fed(last, step, uses) if last and equal(last, step) else []
         if fed and (len(runs[-1]) == 1 or fed == places):
             runs[-1].append(step)
             places = fed
@@ -33,11 +34,28 @@ def runs(steps: list[Step], uses: Counter[str]) -> list[list[Step]]:
     return runs
 
 
-def _equal(a: Step, b: Step) -> bool:
+def equal(a: Step, b: Step) -> bool:
     """Whether two steps call the same on what is written in the same way."""
     same = a.callee is b.callee or (not isinstance(a.callee, Definition) and a.callee == b.callee)
     types = [(v.type.shape, v.type.dtype) for v in (*a.inputs, *a.outs)]
     return same and a.training == b.training and types == [(v.type.shape, v.type.dtype) for v in (*b.inputs, *b.outs)]
+
+
+def same_steps(a: Sequence[Step], b: Sequence[Step]) -> bool:
+    """Whether two parts of a body compute the same: equal steps that read one another likewise."""
+    alike = len(a) == len(b) and all(map(equal, a, b))
+    return alike and (len(a) == 1 or _wiring(a) == _wiring(b))
+
+
+def _wiring(steps: Sequence[Step]) -> list[int]:
+    """The values that steps read, numbered: inputs as they come, and what the steps make."""
+    numbers: dict[str, int] = {}
+    found = []
+    for step in steps:
+        found += [numbers.setdefault(v.name, len(numbers)) for v in step.inputs]
+        for v in step.outs:
+            numbers[v.name] = len(numbers)
+    return found
 
 
 def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:
@@ -48,7 +66,7 @@ def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:
     return places if same and all(uses[name] <= 1 for name in made) else []
 
 
-def blocks_alike(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
+def blocks_alike(items: Sequence[Item], uses: Counter[str]) -> list[list[Item]]:
     """Chains of blocks that differ only in their sizes, as the layers of a dense block do."""
     groups: list[list[Item]] = []
     for item in items:
@@ -91,7 +109,7 @@ def _feeds(a: Item, b: Item, uses: Counter[str]) -> bool:
 
 
 def _is_same(a: Item, b: Item) -> bool:
-    return a.count == b.count and _equal(a.steps[0], b.steps[0])
+    return a.count == b.count and a.parallel == b.parallel and same_steps(a.steps, b.steps)
 
 
 def cycles(items: list[Item], uses: Counter[str]) -> list[tuple[list[Item], int]]:
@@ -138,8 +156,7 @@ class _Wiring:
     def _is_alike(self, i: int, begin: int, size: int) -> bool:
         """Whether an item is as the one a round before, and reads the same places of its round. What comes from before
         it is given by the last item of the round before."""
-        steps, others = self.items[i - size].steps, self.items[i].steps
-        if len(steps) != len(others) or not all(map(_equal, steps, others)):
+        if not same_steps(self.items[i - size].steps, self.items[i].steps):
             return False
         for (a, port), (b, other) in zip(self.sources[i - size], self.sources[i], strict=True):
             inside = a >= begin - size
@@ -159,7 +176,7 @@ def _is_alike(last: Item, item: Item, uses: Counter[str]) -> bool:
     return chained and last.body is not None and item.body is not None and last.label == item.label
 
 
-def segments(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
+def segments(items: Sequence[Item], uses: Counter[str]) -> list[list[Item]]:
     """Consecutive items in at most `MOST / 2` groups, where there are too many to draw: cut where the fewest values
     pass, and before what the group began with, so that a block that is written out stays together."""
     if len(items) <= MOST:
@@ -170,10 +187,10 @@ def segments(items: list[Item], uses: Counter[str]) -> list[list[Item]]:
         first = items[cuts[-1]].label
         ends = (min(i, len(items)) for i in range(cuts[-1] + size, cuts[-1] + 2 * size))
         cuts.append(min(ends, key=lambda i: (passing[i], i < len(items) and items[i].label != first)))
-    return [items[a:b] for a, b in pairwise(cuts)]
+    return [list(items[a:b]) for a, b in pairwise(cuts)]
 
 
-def _passing(items: list[Item]) -> list[int]:
+def _passing(items: Sequence[Item]) -> list[int]:
     """How many values pass from what is before each item, and from before the first, to it or to what is after it."""
     last = {v.name: i for i, item in enumerate(items) for v in item.inputs}
     change = [0] * (len(items) + 1)

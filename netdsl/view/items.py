@@ -9,19 +9,24 @@ from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ops.arithmetic import Scalar
 from netdsl.ops.base import Op, argument
 from netdsl.ops.einops import Reduce
-from netdsl.sizes.dims import Dim, total
+from netdsl.sizes.dims import total
 from netdsl.summary.rows import kind
-from netdsl.view.folds import LONG, MOST, PERIOD, blocks_alike, cycles, repeats, runs, segments
+from netdsl.view.folds import MOST, cycles, repeats, runs
+from netdsl.view.gather import Gatherer
 from netdsl.view.item import Body, Item
+from netdsl.view.parallel import side_by_side
+from netdsl.view.sums import sums
 
 WORDS = 26
 """How much small print a box has at most, in characters."""
 
 
 class Bodies:
-    """Makes the items of definitions, each definition once."""
+    """Makes the items of definitions, each definition once. `mains`: nets; only of these several inputs or outputs may
+    be drawn as one line, as a block is drawn within another."""
 
-    def __init__(self) -> None:
+    def __init__(self, *mains: Definition) -> None:
+        self._mains = mains
         self._costs: count.Memo = {}
         self._made: dict[Definition, Body] = {}
 
@@ -32,41 +37,19 @@ class Bodies:
         return self._made[definition]
 
     def _body(self, definition: Definition) -> Body:
-        same: dict[str, Value] = {}
-        steps = []
-        for step in definition.steps:
-            inputs = tuple(same.get(v.name, v) for v in step.inputs)
-            if isinstance(step.callee, Definition) and not step.callee.steps:
-                given = {v.name: value for v, value in zip(step.callee.inputs, inputs, strict=True)}
-                same |= {out.name: given[o.value.name] for out, o in zip(step.outs, step.callee.outputs, strict=True)}
-                continue
-            steps.append(Step(step.outs, step.callee, inputs, step.place, step.layer, step.training, step.residual))
-        outputs = tuple(Output(o.name, same.get(o.value.name, o.value), o.training) for o in definition.outputs)
+        steps, outputs = _computing(definition)
         uses = Counter(v.name for s in steps for v in set(s.inputs))
         uses.update(o.value.name for o in outputs)
-        items = self._items(steps, uses, {layer.name: layer for layer in definition.layers})
-        return Body(definition.inputs, items, outputs)
-
-    def _items(self, steps: list[Step], uses: Counter[str], layers: dict[str, Layer]) -> tuple[Item, ...]:
-        free = dict(layers)  # a shared layer counts where it is used first
-        items = [self._item(tuple(run), _owned(run, free)) for run in runs(steps, uses)]
+        free = {layer.name: layer for layer in definition.layers}  # a shared layer counts where it is used first
+        items = sums([self._item(tuple(run), _owned(run, free)) for run in runs(steps, uses)], uses)
+        gatherer = Gatherer(uses, definition.layers, self._made)
+        results = [o.value for o in outputs]
+        loose = (*definition.inputs, *results) if definition in self._mains else ()
+        items = side_by_side(items, results, loose, gatherer.side_by_side)
         for gather in (repeats, cycles):
             if gather is repeats or len(items) > MOST:
-                items = [_repeated(g, size, layers) if size < len(g) else g[0] for g, size in gather(items, uses)]
-        return self._grouped(items, uses, layers)
-
-    def _grouped(self, items: list[Item], uses: Counter[str], layers: dict[str, Layer]) -> tuple[Item, ...]:
-        """Items, several in a row as one where there are many. What is inside of that one is known already."""
-        for gather in (blocks_alike, segments):
-            groups = gather(items, uses) if len(items) > LONG else []
-            if 1 < len(groups) < len(items):
-                items = []
-                for group in groups:
-                    items.append(group[0] if len(group) == 1 else _gathered(group, uses, layers))
-                    body = items[-1].body
-                    if body is not None and len(group) > 1:
-                        self._made[body] = Body(body.inputs, self._grouped(group, uses, layers), body.outputs)
-        return tuple(items)
+                items = [gatherer.repeated(group, size) for group, size in gather(items, uses)]
+        return gatherer.bundles.body(definition.inputs, gatherer.grouped(items), outputs)
 
     def _item(self, run: tuple[Step, ...], owned: list[Layer]) -> Item:
         first = run[0]
@@ -88,6 +71,20 @@ class Bodies:
         )
 
 
+def _computing(definition: Definition) -> tuple[list[Step], tuple[Output, ...]]:
+    """The steps of a definition without those that compute nothing, and its outputs."""
+    same: dict[str, Value] = {}
+    steps = []
+    for step in definition.steps:
+        inputs = tuple(same.get(v.name, v) for v in step.inputs)
+        if isinstance(step.callee, Definition) and not step.callee.steps:
+            given = {v.name: value for v, value in zip(step.callee.inputs, inputs, strict=True)}
+            same |= {out.name: given[o.value.name] for out, o in zip(step.outs, step.callee.outputs, strict=True)}
+        else:
+            steps.append(Step(step.outs, step.callee, inputs, step.place, step.layer, step.training, step.residual))
+    return steps, tuple(Output(o.name, same.get(o.value.name, o.value), o.training) for o in definition.outputs)
+
+
 def _block_name(body: Definition, layer: str) -> str:
     """The name of a block; a labelled part of a net goes by its whole label (`stages.0`)."""
     return layer if body.name in layer.split(".") else body.name
@@ -96,51 +93,6 @@ def _block_name(body: Definition, layer: str) -> str:
 def _owned(run: list[Step], free: dict[str, Layer]) -> list[Layer]:
     """The layers of steps, taken from those that are still free."""
     return [free.pop(s.layer) for s in run if s.layer in free]
-
-
-def _repeated(group: list[Item], size: int, layers: dict[str, Layer]) -> Item:
-    """One item for `size` blocks that come several times; its body is those of the first time."""
-    first, times = group[:size], len(group) // size
-    steps = tuple(s for i in first for s in i.steps)
-    labels = [i.label for i in first]
-    label = ", ".join(labels) if size <= PERIOD else f"{labels[0]} ... {labels[-1]}"
-    body = _enclosed(steps, {v.name for v in first[-1].outs}, f"{len(steps):,} steps: {label}", layers)
-    params, macs, memory = _costs(group)
-    every = tuple(s for i in group for s in i.steps)
-    return Item(
-        first[0].name, label, "", "block", every, body.inputs, group[-1].outs, times, body, params, macs, memory
-    )
-
-
-def _gathered(group: list[Item], uses: Counter[str], layers: dict[str, Layer]) -> Item:
-    """One item for several in a row; its body is a definition of their steps."""
-    first, steps = group[0], tuple(s for i in group for s in i.steps)
-    alike = len({i.label for i in group}) == 1
-    label = first.label if alike else f"{first.label} ... {group[-1].label}"
-    inside = Counter(v.name for s in steps for v in set(s.inputs))
-    read = {v.name for s in steps for v in s.outs if uses[v.name] > inside[v.name]}
-    body = _enclosed(steps, read, f"{len(steps):,} steps: {label}", layers)
-    detail, number = ("of several sizes", len(steps)) if alike else (f"{len(steps):,} steps", 1)
-    outs = tuple(o.value for o in body.outputs)
-    params, macs, size = _costs(group)
-    return Item(first.name, label, detail, "block", steps, body.inputs, outs, number, body, params, macs, size)
-
-
-def _costs(group: list[Item]) -> tuple[int, Dim, Dim]:
-    """The parameters, MACs and activation bytes of items together."""
-    return sum(i.params for i in group), total(i.macs for i in group), total(i.bytes for i in group)
-
-
-def _enclosed(steps: tuple[Step, ...], read: set[str], name: str, layers: dict[str, Layer]) -> Definition:
-    """A definition of steps that stood in another one; `read`: what is used outside of them.
-
-    The name is no block's, so that the definition does not pass for one around its like.
-    """
-    made = {v.name: v for s in steps for v in s.outs}
-    inputs = {v.name: v for s in steps for v in s.inputs if v.name not in made}
-    owned = tuple(dict.fromkeys(layers[s.layer] for s in steps if s.layer in layers))
-    outputs = tuple(Output(name, value) for name, value in made.items() if name in read)
-    return Definition(name, tuple(inputs.values()), owned, steps, outputs, steps[0].place)
 
 
 def _arguments(body: Definition) -> str:

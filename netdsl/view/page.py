@@ -36,8 +36,8 @@ TYPICAL = 256
 
 def page(program: Program, name: str, depth: int | None = None) -> str:
     """A net as one HTML file. `depth`: how many levels of blocks are open at first."""
-    drawings = Drawings()
     main = program.main
+    drawings = Drawings(main)
     cards = _Cards(drawings)
     cards.add(main)
     start = min(depth or fitting(drawings, main), drawings.depth(main))

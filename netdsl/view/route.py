@@ -201,12 +201,12 @@ def _spread(arriving: list[tuple[float, int]], cell: Cell) -> dict[int, float]:
 
 
 def _shares(coming: list[float], cell: Cell) -> list[float]:
-    """Equal parts of the top of a box, or of both its halves where one line comes down on its middle."""
+    """Equal parts of the top of a box, or of both its halves where one line comes down on its middle and all fit."""
     middle = cell.left + cell.width / 2
     at = next((i for i, x in enumerate(coming) if abs(x - middle) < 0.5), None)
-    if at is None:
-        return _parts(cell.left, cell.width, len(coming))
     half = cell.width / 2
+    if at is None or half / (max(at, len(coming) - at - 1) + 1) < APART:
+        return _parts(cell.left, cell.width, len(coming))
     return [*_parts(cell.left, half, at), coming[at], *_parts(middle, half, len(coming) - at - 1)]
 
 

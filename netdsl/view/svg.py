@@ -87,19 +87,27 @@ def _box(box: Box, number: int, ids: Ids | None) -> str:
     middle = _n(box.width / 2)
     size = f'width="{_n(box.width)}" height="{_n(box.height)}"'
     if box.inner is not None:
-        fitted = f' textLength="{_n(box.height - 8)}" lengthAdjust="spacingAndGlyphs"' if is_long(box) else ""
-        turn = f'transform="translate(12 {_n(box.height / 2)}) rotate(-90)"'
-        text = f'<text class="s" {turn}{fitted}>{escape(title(item))}</text>'
-        return f'{at}<rect class="f{dashed}" {size} rx="6"/>{text}{content(box.inner, ids)}</g>'
+        return f"{at}{_frame(box)}{content(box.inner, ids)}</g>"
     if box.sign:
         radius = _n(box.width / 2)
         return f'{at}<circle class="merge" cx="{radius}" cy="{radius}" r="{radius}"/>{_text(box.sign, middle, 15)}</g>'
     corner = 9 if item.family in ("activation", "dropout") else 4
     rect = f'<rect class="{item.family}{dashed}" {size} rx="{corner}"/>'
     if item.count > 1:
-        rect = f'<rect class="{item.family}" x="3" y="3" {size} rx="{corner}"/>{rect}'
+        shift = 'x="5"' if item.parallel else 'x="3" y="3"'
+        rect = f'<rect class="{item.family}" {shift} {size} rx="{corner}"/>{rect}'
     small = f'<text class="s" x="{middle}" y="28">{escape(item.detail)}</text>' if item.detail else ""
     return f"{at}{rect}{_text(title(item), middle, 15 if item.detail else 16)}{small}</g>"
+
+
+def _frame(box: Box) -> str:
+    """The border of an open box, with what it is along its side."""
+    dashed = " t" if box.item.training else ""
+    rect = f'width="{_n(box.width)}" height="{_n(box.height)}" rx="6"/>'
+    behind = f'<rect class="f{dashed}" x="5" {rect}' if box.item.parallel else ""
+    fitted = f' textLength="{_n(box.height - 8)}" lengthAdjust="spacingAndGlyphs"' if is_long(box) else ""
+    turn = f'transform="translate(12 {_n(box.height / 2)}) rotate(-90)"'
+    return f'{behind}<rect class="f{dashed}" {rect}<text class="s" {turn}{fitted}>{escape(title(box.item))}</text>'
 
 
 def _text(text: str, x: str, y: float) -> str:
@@ -109,7 +117,7 @@ def _text(text: str, x: str, y: float) -> str:
 def _line(line: Line) -> str:
     kind = " k" if line.skip else ""
     head = _head(line.points, kind) if line.arrow else ""
-    return f'<path class="e{kind}" d="{_path(line.points)}"><title>{escape(str(line.value.type))}</title></path>{head}'
+    return f'<path class="e{kind}" d="{_path(line.points)}"><title>{escape(line.shape)}</title></path>{head}'
 
 
 def _head(points: tuple[Point, ...], kind: str) -> str:
@@ -121,7 +129,7 @@ def _head(points: tuple[Point, ...], kind: str) -> str:
 
 def _label(line: Line) -> str:
     x, y = line.points[0]
-    return f'<text class="l" x="{_n(x + 5)}" y="{_n(y + 12)}">{escape(str(line.value.type))}</text>'
+    return f'<text class="l" x="{_n(x + 5)}" y="{_n(y + 12)}">{escape(line.shape)}</text>'
 
 
 def _port(port: Port) -> str:

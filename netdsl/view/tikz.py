@@ -60,7 +60,7 @@ def _content(drawing: Drawing, x: float, y: float) -> Iterator[str]:
         yield _line(line, x, y)
     for line in drawing.lines:
         if line.labelled:
-            (left, top), shape = line.points[0], escaped(str(line.value.type))
+            (left, top), shape = line.points[0], escaped(line.shape)
             place = f"({_n(x + left + 5)},{_n(y + top + 8.5)})"
             yield rf"\node[small, anchor=west] at {place} {{{shape}}};"
     for port in (*drawing.inputs, *drawing.outputs):
@@ -74,8 +74,9 @@ def _box(box: Box, x: float, y: float) -> Iterator[str]:
     fill = f"fill=netdsl{item.family}, draw=netdsl{item.family}line{dashed}"
     middle = x + box.width / 2, y + box.height / 2
     if box.inner is not None:
-        rect = _rect(x, y, box.width, box.height)
-        yield rf"\draw[draw=netdslblockline!70, fill=netdslblock!35, rounded corners=4.5pt{dashed}] {rect};"
+        for left in (x + 5, x) if item.parallel else (x,):
+            rect = _rect(left, y, box.width, box.height)
+            yield rf"\draw[draw=netdslblockline!70, fill=netdslblock!35, rounded corners=4.5pt{dashed}] {rect};"
         fitted = rf"\resizebox{{{_n((box.height - 8) * POINTS)}pt}}{{!}}{{" if is_long(box) else "{"
         yield rf"\node[small, rotate=90] at ({_n(x + 9)},{_n(middle[1])}) {{{fitted}{escaped(title(item))}}}}};"
         yield from _content(box.inner, x, y)
@@ -85,7 +86,8 @@ def _box(box: Box, x: float, y: float) -> Iterator[str]:
     else:
         corner = 6.5 if item.family in ("activation", "dropout") else 3
         if item.count > 1:
-            yield rf"\draw[{fill}, rounded corners={corner}pt] {_rect(x + 3, y + 3, box.width, box.height)};"
+            behind = (x + 5, y) if item.parallel else (x + 3, y + 3)
+            yield rf"\draw[{fill}, rounded corners={corner}pt] {_rect(*behind, box.width, box.height)};"
         yield rf"\draw[{fill}, rounded corners={corner}pt] {_rect(x, y, box.width, box.height)};"
         yield _node(title(item), middle[0], y + 11.5 if item.detail else middle[1])
         if item.detail:

@@ -12,13 +12,15 @@ from generated_programs import LIBRARY, Writer
 from zoo_tables import spec, specs
 
 from netdsl.ir.flatten import flatten
-from netdsl.ir.model import Definition, Program, Step
+from netdsl.ir.model import Definition, Program, Step, Value
 from netdsl.loader import read_import
 from netdsl.ops.base import Op
 from netdsl.pipeline import Spec
 from netdsl.source import Source
-from netdsl.view.drawing import Box, Drawing, Drawings, Line, Port, fitting
+from netdsl.view.drawing import TIMES, Box, Drawing, Drawings, Line, Port, fitting
 from netdsl.view.folds import ALIKE, MOST
+from netdsl.view.item import Body
+from netdsl.view.parallel import WIDE
 
 FEW = [(path.stem, spec(path.stem).nets[-1]) for path in specs() if spec(path.stem).nets]
 EVERY = [(path.stem, net) for path in specs() for net in spec(path.stem).nets]
@@ -28,20 +30,20 @@ def program(text: str) -> Program:
     return Spec(Source(text), read_import).net().checked
 
 
-def drawings_of(net: Program) -> Iterator[Drawing]:
+def drawings_of(net: Program) -> Iterator[tuple[Drawing, Body]]:
     """The net as it is drawn without being asked, two levels further, and each definition by itself."""
-    drawings = Drawings()
+    drawings = Drawings(net.main)
     depth = fitting(drawings, net.main)
-    for deeper in (0, 2):
-        yield from every(drawings.of(net.main, depth + deeper))
+    found = [d for deeper in (0, 2) for d in every(drawings.of(net.main, depth + deeper))]
     seen: set[Definition] = set()
     waiting = [net.main]
     while waiting:
         definition = waiting.pop()
         if definition not in seen:
             seen.add(definition)
-            yield drawings.of(definition, 1)
+            found.append(drawings.of(definition, 1))
             waiting += [i.body for i in drawings.bodies.of(definition).items if i.body]
+    yield from ((drawing, drawings.bodies.of(drawing.definition)) for drawing in found)
 
 
 def every(drawing: Drawing) -> Iterator[Drawing]:
@@ -52,11 +54,13 @@ def every(drawing: Drawing) -> Iterator[Drawing]:
 
 
 def check(net: Program) -> None:
-    for drawing in drawings_of(net):
+    for drawing, body in drawings_of(net):
         check_boxes(drawing)
         check_lines(drawing)
+        check_arrows(drawing)
         check_apart(drawing)
-        check_values(drawing)
+        check_values(drawing, body)
+        check_bundles(body)
     check_unfolded(net)
 
 
@@ -95,6 +99,17 @@ def check_lines(drawing: Drawing) -> None:
             assert not hit, f"{line.value.name} of {drawing.definition.name} runs through {hit}"
 
 
+def check_arrows(drawing: Drawing) -> None:
+    """The arrows of a box can be told from one another."""
+    ends: dict[int, list[tuple[float, float]]] = {}
+    for line in drawing.lines:
+        if line.target >= 0 and drawing.boxes[line.target].inner is None:
+            ends.setdefault(line.target, []).append(line.points[-1])
+    for found in ends.values():
+        for a, b in pairwise(sorted(found)):
+            assert abs(a[0] - b[0]) + abs(a[1] - b[1]) > 4.9, f"arrows of {drawing.definition.name}"
+
+
 def check_apart(drawing: Drawing) -> None:
     """Lines of different values run along one another only on their way to the same closed box."""
     pieces: dict[tuple[int, float], list[tuple[float, float, Line]]] = {}
@@ -129,22 +144,35 @@ def crosses(a: tuple[float, float], b: tuple[float, float], box: Box) -> bool:
     return not (apart or bottom <= box.y + 0.3 or top >= box.y + box.height - 0.3)
 
 
-def check_values(drawing: Drawing) -> None:
+def check_values(drawing: Drawing, body: Body) -> None:
     """Every value goes to all its readers, and bears the type it has in the program."""
     types = {v.name: v.type for v in drawing.definition.inputs}
     types |= {v.name: v.type for s in drawing.definition.steps for v in s.outs}
     assert all(line.value.type == types[line.value.name] for line in drawing.lines)
     drawn = Counter((line.target, line.value.name) for line in drawing.lines if line.target >= 0)
     assert drawn == Counter((i, v.name) for i, box in enumerate(drawing.boxes) for v in box.item.inputs)
-    assert sum(line.target < 0 for line in drawing.lines) == len(drawing.outputs)
+    leaving = Counter(line.value.name for line in drawing.lines if line.target < 0)
+    assert leaving == Counter(v.name for gate in body.outputs for v in gate.values)
     labelled = {line.value.name for line in drawing.lines if line.labelled}
     if not drawing.inputs or drawing.inputs[0].height:
         assert labelled == {line.value.name for line in drawing.lines}
 
 
+def check_bundles(body: Body) -> None:
+    """What a step reads from elsewhere is one of the values that come to its box, be it in a line for several."""
+
+    def all_of(values: Iterable[Value]) -> set[str]:
+        return {w.name for v in values for w in body.bundles.get(v.name, (v,))}
+
+    for item in body.items:
+        made = {v.name for s in item.steps for v in s.outs}
+        assert {v.name for s in item.steps for v in s.inputs} - made <= all_of(item.inputs), item.label
+        assert all_of(item.outs) <= made
+
+
 def check_unfolded(net: Program) -> None:
     """The steps of all boxes are the ops of the flat program."""
-    drawings = Drawings()
+    drawings = Drawings(net.main)
 
     def ops(steps: tuple[Step, ...]) -> Iterator[tuple[Op, tuple[object, ...]]]:
         for step in steps:
@@ -211,7 +239,7 @@ def test_a_residual_link_is_a_lane_and_the_branch_is_straight() -> None:
 
 
 def test_hardly_a_line_of_the_zoo_jogs_by_a_few_pixels() -> None:
-    drawings = [d for stem, net in FEW[::3] for d in drawings_of(spec(stem).net(net).checked)]
+    drawings = [d for stem, net in FEW[::3] for d, _ in drawings_of(spec(stem).net(net).checked)]
     lines = [line for d in drawings for line in d.lines]
     pieces = [(a, b) for line in lines for a, b in zip(line.points, line.points[1:], strict=False)]
     assert sum(a[1] == b[1] and abs(a[0] - b[0]) < 10 for a, b in pieces) <= len(lines) / 100
@@ -323,3 +351,113 @@ def test_boxes_say_what_is_computed() -> None:
 def test_blocks_fold_that_know_more_of_their_input_than_the_first() -> None:
     net = program("block B { conv(8, 3) -> relu }\nnet N { input x [8, 16, 16]\n repeat 5 { B } }")
     assert [(b.item.label, b.item.count) for b in Drawings().of(net.main, 1).boxes] == [("B", 5)]
+
+
+BRANCH = "block Branch(c) { conv(c, 1) -> bn -> relu -> conv(c, 3, padding=1) }\n"
+EQUAL = {
+    "conv(4, 1)": "conv 1x1",
+    "conv(4, 1) -> relu": "conv 1x1, relu",
+    "conv(4, 1) -> relu -> conv(4, 3) -> gelu": "conv 1x1 ... gelu",
+    "relu -> conv(3, 1) -> conv(3, 1)": "relu, conv 1x1",
+    "Branch(8)": "Branch",
+    "concat(conv(2, 1), conv(2, 1), conv(2, 1), conv(2, 1))": "conv 1x1, concat",
+    "conv(3, 1) -> residual { relu -> conv(3, 1) }": "conv 1x1 ... add",
+}
+
+
+@pytest.mark.parametrize("branch", EQUAL)
+@pytest.mark.parametrize("summed", [False, True])
+def test_equal_branches_fold(branch: str, summed: bool) -> None:
+    every = [f"(it -> {branch})"] * 200
+    row = " + ".join(every) if summed else f"concat({', '.join(every)})"
+    net = program(f"{BRANCH}net N {{ input x [3, 16, 16]\n tanh\n {row}\n sigmoid }}")
+    check(net)
+    drawings = Drawings(net.main)
+    items = drawings.bodies.of(net.main).items
+    assert [i.label for i in items] == ["tanh", EQUAL[branch], "sum of 200" if summed else "concat", "sigmoid"]
+    assert (items[1].parallel, items[1].count) == (True, 200)
+    drawing = drawings.of(net.main, 1)
+    assert drawing.width < 300
+    assert [line.shape for line in drawing.lines][2].startswith(f"200 {TIMES} [")
+
+
+UNLIKE = {
+    "of several sizes": ("Branch({c})", ["Branch"]),
+    "of several kinds": ("conv({c}, 1) -> {f}", None),
+    "one equal run among them": ("conv({d}, 1) -> {g}", None),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+@pytest.mark.parametrize("number", [13, 30, 145, 400])
+def test_a_row_of_unlike_branches_is_cut_into_parts(case: str, number: int) -> None:
+    branch, labels = UNLIKE[case]
+    every = [
+        branch.format(c=4 + i % 37, f=("relu", "gelu", "tanh")[i % 3], d=4 + min(i, 8), g="tanh" if i < 9 else "relu")
+        for i in range(number)
+    ]
+    net = program(BRANCH + "net N { input x [3, 16, 16]\n tanh\n concat(" + ", ".join(every) + ")\n sigmoid }")
+    check(net)
+    drawings = Drawings(net.main)
+    wide = [max(map(len, rows(d))) for d, _ in drawings_of(net)]
+    assert max(wide) <= WIDE
+    items = drawings.bodies.of(net.main).items
+    assert labels is None or [i.label for i in items if i.parallel] == labels
+    assert sum(len(i.steps) for i in items) == len(net.main.steps)
+
+
+def rows(drawing: Drawing) -> Iterable[list[Box]]:
+    """The boxes of a drawing that stand side by side."""
+    found: dict[float, list[Box]] = {}
+    for box in drawing.boxes:
+        found.setdefault(box.y + box.height / 2, []).append(box)
+    return found.values()
+
+
+def test_inputs_and_heads_of_one_kind_are_drawn_as_one() -> None:
+    lines = [f"input x{i} [8]" for i in range(40)]
+    lines += [f"y = concat({', '.join(f'x{i} -> linear(4)' for i in range(40))}) -> relu"]
+    lines += [f"output head{i} = y -> linear(10) -> softmax" for i in range(40)]
+    net = program("net N {\n" + "\n".join(lines) + "\n}")
+    check(net)
+    drawing = Drawings(net.main).of(net.main, 1)
+    assert [(b.item.label, b.item.count) for b in drawing.boxes] == [
+        ("linear", 40), ("concat", 1), ("relu", 1), ("linear, softmax", 40),
+    ]  # fmt: skip
+    assert [p.name for p in (*drawing.inputs, *drawing.outputs)] == ["x0 ... x39", "head0 ... head39"]
+    assert [line.shape for line in drawing.lines if line.labelled] == [
+        f"40 {TIMES} [8]", f"40 {TIMES} [4]", "[160]", "[160]", f"40 {TIMES} [10]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "concat(linear(4), linear(4), linear(4))",
+        "a = linear(4)\n b = linear(4)\n c = linear(4)\n d = linear(4)\n concat(a, b, c, d) + concat(d, c, b, a)",
+        "concat(linear(4), linear(5), linear(4), linear(5), linear(4), linear(5), linear(4), linear(5))",
+        "concat(linear(4), gelu, linear(4), gelu, linear(4), gelu, linear(4), gelu)",
+        "y = tanh\n concat(linear(4), y -> linear(4), linear(4), y -> linear(4))",
+    ],
+)
+def test_what_is_not_equal_or_not_beside_one_another_does_not_fold(body: str) -> None:
+    net = program(f"net N {{ input x [8]\n {body}\n linear(3) }}")
+    check(net)
+    assert not any(i.parallel for i in Drawings(net.main).bodies.of(net.main).items)
+
+
+def test_a_sum_of_what_each_layer_gives_stays_a_chain() -> None:
+    drawing = Drawings().of(spec("wavenet").net("WaveNet").checked.main, 1)
+    assert not any("sum" in b.item.label for b in drawing.boxes)
+
+
+def test_many_links_to_one_reader_have_room() -> None:
+    layers = "".join(f"a{i} = a{i - 1} -> linear(8) -> relu\n" for i in range(1, 30))
+    every = ", ".join(f"a{i}" for i in range(30))
+    check(program(f"net N {{ input x [8]\n a0 = x -> tanh\n {layers} concat({every}) }}"))
+
+
+def test_sums_of_many_values_are_one_box() -> None:
+    net = program("net N { input x [8]\n x + (x -> tanh) + (x -> relu) + (x -> gelu) + (x -> sigmoid) }")
+    check(net)
+    assert "sum of 5" in {i.label for i in Drawings(net.main).bodies.of(net.main).items}
