@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from netdsl.budget import spend
-from netdsl.diagnostics.diagnostic import Fault, Label, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Fault, Label, fault
 from netdsl.elaborate import calls
-from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.names import Env, Silent
-from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire, snake
+from netdsl.elaborate.scope import LayerBuilder, StepBuilder, Wire, snake
+from netdsl.elaborate.shared import SharedLayers
 from netdsl.elaborate.tied import matrix_of
 from netdsl.elaborate.values import (
     BROKEN,
@@ -34,6 +34,7 @@ from netdsl.elaborate.values import (
     is_arrow,
     is_closed,
     leaves,
+    place_of,
 )
 from netdsl.ir.model import Definition
 from netdsl.ops import REGISTRY
@@ -53,18 +54,17 @@ OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "@": "matmul"}
 
 
 class Applier:
-    """Applies arrows. `shared` holds what each shared layer was declared as."""
+    """Applies arrows. `shared`: the layers that `share` made."""
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
-        self.shared: dict[LayerBuilder, Any] = {}
+        self.shared = SharedLayers(builder, self)
         self.followed: list[tuple[Place, int]] = []
-        self._anonymous_made: dict[tuple[LayerBuilder, TensorType], Definition] = {}
         self._rules: dict[type, Callable[[Any, Any, Context], Any]] = {
             It: lambda arrow, flow, context: flow,
             Tensor: lambda arrow, flow, context: context.scope.bring(arrow.wire),
-            Shared: self._shared,
-            SharedCall: self._shared_call,
+            Shared: self.shared.use,
+            SharedCall: self.shared.use,
             TiedArrow: self._tied,
             OpArrow: self._op,
             BlockArrow: self._block,
@@ -82,7 +82,7 @@ class Applier:
         return self._rules[type(arrow)](arrow, flow, context)
 
     def one(self, arrow: Any, flow: Any, context: Context) -> Wire:
-        return self.builder.one(self.apply(arrow, flow, context), _place(arrow))
+        return self.builder.one(self.apply(arrow, flow, context), place_of(arrow))
 
     def _pipe(self, arrow: PipeArrow, flow: Any, context: Context) -> Any:
         for stage in arrow.stages:
@@ -113,7 +113,7 @@ class Applier:
         """Add a step that calls the definition of a block, as a layer of its name. A block around a single layer is
         that layer."""
         layer = LayerBuilder(context.scope, snake(arrow.block.name), definition)
-        result = self._call(definition, inputs, context, arrow.at, layer)
+        result = self.call(definition, inputs, context, arrow.at, layer)
         if definition.wraps:
             layer.inside = definition.layers[0].former
             draft = context.scope.drafts[-1]
@@ -132,7 +132,7 @@ class Applier:
             hint = calls.explained(arrow, waiting) or calls.completed(arrow.at.text, waiting)
             raise fault("missing-argument", f"{describe(arrow)} needs {names}", arrow.at, hint)
 
-    def _call(
+    def call(
         self, callee: Op | Definition, inputs: list[Wire], context: Context, at: Place, layer: LayerBuilder | None
     ) -> Any:
         """Add a step that calls a definition; gives its outputs."""
@@ -253,47 +253,6 @@ class Applier:
             Label(f"the branch, {b}, ends here", branch.place),
         )
 
-    def _shared(self, arrow: Shared, flow: Any, context: Context) -> Any:
-        layer = arrow.layer
-        declared = self.shared[layer]
-        x = self.builder.one(flow, _place(declared))
-        context.scope.use(layer)
-        if isinstance(declared, OpArrow) and not declared.operands:
-            result = self._shared_op(declared, layer, [x], context)
-        else:
-            definition = self._shared_definition(declared, layer, x, context)
-            result = self._call(definition, [x], context, _place(declared), layer)
-        return result
-
-    def _shared_call(self, arrow: SharedCall, flow: Any, context: Context) -> Any:
-        """A shared layer from given states."""
-        layer = arrow.shared.layer
-        declared = self.shared[layer]
-        given = dict(arrow.operands)
-        names = declared.op.optional_operands if isinstance(declared, OpArrow) else ()
-        self._check_states(arrow, declared, names)
-        x = self.builder.one(flow, arrow.at)
-        context.scope.use(layer)
-        states = [self.one(given[n], flow, context) for n in names if n in given]
-        return self._shared_op(declared, layer, [x, *states], context)
-
-    @staticmethod
-    def _check_states(arrow: SharedCall, declared: Any, names: tuple[str, ...]) -> None:
-        """Raise Fault for values that a shared layer does not take, or not in the form in which it was declared."""
-        given = dict(arrow.operands)
-        places = arrow.at.arguments if isinstance(arrow.at, CallPlace) else {}
-        for name in given.keys() - set(names):
-            hint = did_you_mean(name, names) or "recurrent layers take `h0=`, and `lstm` `c0=`"
-            raise fault("unknown-argument", f"{describe(declared)} takes no value `{name}`", places[name], hint)
-        if names[0] not in given:
-            raise fault("missing-argument", f"{describe(declared)} needs `{names[0]}` beside `{names[-1]}`", arrow.at)
-        if not dict(declared.arguments).get(declared.op.unpacked):
-            message = f"`{arrow.shared.layer.base}` is shared without its states"
-            hint = (
-                f"`share {arrow.shared.layer.base} = {declared.op.kind}(..., {declared.op.unpacked}=true)` gives them"
-            )
-            raise fault("argument-conflict", message, arrow.at, hint)
-
     def _tied(self, arrow: TiedArrow, flow: Any, context: Context) -> Any:
         layer = arrow.shared.layer
         weight = matrix_of(layer, arrow.at)
@@ -301,67 +260,6 @@ class Applier:
         context.scope.use(layer)
         op = TiedLinear(out_features=weight.shape[0], axis=arrow.axis, weight=weight)
         return self.step(op, [x], context, arrow.at, layer)
-
-    def _shared_op(self, declared: OpArrow, layer: LayerBuilder, inputs: list[Wire], context: Context) -> Any:
-        first, made, x = layer.inputs, calls.make(declared), inputs[0]
-        result = self.step(made, inputs, context, declared.at, layer if made.is_layer else None)
-        op = context.scope.drafts[-1].callee
-        assert isinstance(op, Op)
-        if first and op.params(x.type) != layer_params(layer, first):
-            raise _other_weights(layer, x, declared.at)
-        return result
-
-    def _shared_definition(self, declared: Any, layer: LayerBuilder, x: Wire, context: Context) -> Definition:
-        """The definition of a shared block for this input; its weights must be those of the first use."""
-        if isinstance(declared, BlockArrow) and not list(leaves(tuple(v for _, v in declared.arguments))):
-            definition, _ = self.builder.block(declared, x, context)
-        else:
-            key = (layer, x.type)
-            if key not in self._anonymous_made:
-                self._anonymous_made[key] = self._anonymous(declared, layer, x)
-            definition = self._anonymous_made[key]
-        if layer.callee is None:
-            layer.callee, layer.inputs = definition, (x.type,)
-        elif definition is not layer.callee:
-            from netdsl.analysis.count import parameters
-
-            assert isinstance(layer.callee, Definition)
-            if [p.shape for p in parameters(definition)] != [p.shape for p in parameters(layer.callee)]:
-                raise _other_weights(layer, x, _place(declared))
-        return definition
-
-    def _anonymous(self, declared: Any, layer: LayerBuilder, x: Wire) -> Definition:
-        """The definition of a shared arrow that is not a block: `share f = conv(8, 3) -> relu`."""
-        if any(isinstance(leaf, Tensor) for leaf in leaves(declared)):
-            raise fault("misplaced", "a shared layer cannot depend on a tensor: give it as input", _place(declared))
-        scope = Scope(layer.base, _place(declared))
-        start = scope.add_input(x.type, x.place)
-        wire = self.one(declared, start, Context(scope, scope))
-        scope.outputs = [("output", wire, False)]
-        return freeze(scope)
-
-
-def _other_weights(layer: LayerBuilder, x: Wire, at: Place) -> Fault:
-    """The mistake of a shared layer on a value that other weights fit."""
-    first, second, hint = layer.inputs[0], x.type, None
-    said = [str(first), str(second)]
-    if first.rank == second.rank and feature_axis(first) != feature_axis(second):
-        said = [f"{t} with its features on axis {feature_axis(t)}" for t in (first, second)]
-        hint = (
-            "`permute` brings the features of one to where those of the other are, or `axis=` says which axis is meant"
-        )
-    message = f"`{layer.base}` was first used on {said[0]}, and its weights do not fit {said[1]}"
-    return fault("shape-mismatch", message, at, hint, Label("this is the second input", x.place))
-
-
-def layer_params(layer: LayerBuilder, types: tuple[TensorType, ...]) -> Any:
-    assert isinstance(layer.callee, Op)
-    return layer.callee.params(*types)
-
-
-def _place(arrow: Any) -> Place:
-    place: Place = arrow.wire.place if isinstance(arrow, Tensor) else arrow.at
-    return place
 
 
 def _op_fault(error: OpError, inputs: list[Wire], at: Place) -> Fault:

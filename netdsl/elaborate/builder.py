@@ -86,8 +86,11 @@ class Builder(Protocol):
     def run(self, statements: tuple[ast.Statement, ...], env: Env, flow: Any, context: Context) -> Any:
         """Run statements one after the other; gives the value that flows out."""
 
-    def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
-        """Give the definition of a block for these arguments and this input, and the wires to call it with."""
+    def block(
+        self, arrow: BlockArrow, flow: Wire | None, context: Context, apart: bool = False
+    ) -> tuple[Definition, list[Wire]]:
+        """Give the definition of a block for these arguments and this input, and the wires to call it with. `apart`:
+        one tensor that is given twice is two inputs, so that the definition is the same as for two tensors."""
 
     def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
         """Give the definition of a block value that was applied to this type before."""

@@ -127,15 +127,16 @@ def not_callable(value: Any, written: ast.Node, at: Place) -> Fault:
 
 
 def shared_call(shared: Shared, name: str, given: list[Given], at: Place) -> SharedCall:
-    """A shared layer with further values. Raises Fault for an argument, which it was declared with."""
+    """A shared layer with further tensors. Raises Fault for an argument, which it was declared with."""
     if not given:
         raise fault("not-callable", "a shared layer cannot be called", at, "write `->` to apply it")
     for item in given:
         if item.name is None or not is_arrow(item.value):
             message = f"a shared layer has its arguments already, found {describe(item.value)}"
-            hint = "further values are given by name, as in `cell(h0=h, c0=c)`"
+            hint = "further tensors are given by name, as in `cell(h0=h, c0=c)`"
             if item.name is None and isinstance(item.value, Tensor):
-                hint = f"write `{item.at.text} -> {name}`"
+                x = item.at.text
+                hint = f"write `{x} -> {name}`; a further tensor is given by name, as in `{name}(context={x})`"
             raise fault("not-callable", message, item.at, hint)
     places = {item.name: item.at for item in given if item.name}
     return SharedCall(shared, tuple((item.name or "", item.value) for item in given), CallPlace(at, places))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from msgspec import Struct
@@ -13,12 +14,16 @@ from netdsl.syntax import ast
 Arguments = tuple[tuple[str, Any], ...]
 
 
-def captured(arguments: Arguments) -> tuple[Arguments, list[Wire]]:
-    """Arguments with the caller's tensors numbered, and those tensors."""
+def captured(arguments: Arguments, apart: bool = False) -> tuple[Arguments, list[Wire]]:
+    """Arguments with the caller's tensors numbered, and those tensors. `apart`: one given twice has two numbers."""
     if all(type(v) in PLAIN for _, v in arguments):
         return arguments, []
-    found = leaves(tuple(v for _, v in arguments))
-    wires = list({leaf.wire: None for leaf in found if isinstance(leaf, Tensor)})
+    found = [leaf.wire for leaf in leaves(tuple(v for _, v in arguments)) if isinstance(leaf, Tensor)]
+    if apart:
+        numbers = count()
+        each = ((n, replace_tensors(v, lambda t: Captured(next(numbers), t.wire.type))) for n, v in arguments)
+        return tuple(each), found
+    wires = list(dict.fromkeys(found))
     if not wires:
         return arguments, []
     index = {wire: i for i, wire in enumerate(wires)}

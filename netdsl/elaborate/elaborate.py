@@ -189,17 +189,19 @@ class Elaborator:
         return self._runner.run(statements, env, flow, context)
 
     def share(self, layer: LayerBuilder, declared: Any) -> None:
-        self._applier.shared[layer] = declared
+        self._applier.shared.declared[layer] = declared
 
     def again(self, arrow: BlockArrow, flow: Wire) -> Definition | None:
         """The definition of a block value that was applied to this type before."""
         known = self._applied.get((id(arrow), flow.type))
         return known[1] if known else None
 
-    def block(self, arrow: BlockArrow, flow: Wire | None, context: Context) -> tuple[Definition, list[Wire]]:
+    def block(
+        self, arrow: BlockArrow, flow: Wire | None, context: Context, apart: bool = False
+    ) -> tuple[Definition, list[Wire]]:
         """The definition of a block for these arguments and this input, and the wires to give it."""
         spend(10 + 3 * self.evaluator.weights.of(arrow))
-        arguments, wires = captured(arrow.arguments)
+        arguments, wires = captured(arrow.arguments, apart)
         types = tuple(w.type for w in ([flow] if flow else []) + wires)
         key = (arrow.block, typed(arguments), flow is not None, types, arrow.taps)
         made = self._made.get(key) or self._symbolic.get(key)

@@ -113,7 +113,7 @@ class Evaluator:
     def _name(self, node: ast.Name, env: Env) -> Any:
         value = env.locals.get(node.id)
         if value is not None and value is not BROKEN:
-            return value
+            return Shared(value.layer, env.place(node)) if type(value) is Shared else value
         value = self.lookup(node.id, env, env.place(node))
         if value is BROKEN or (value is None and node.id in env.module.unresolved):
             raise Silent
@@ -248,7 +248,7 @@ class Evaluator:
             name = argument.name.id if argument.name else None
             lookup = partial(self.lookup, env=env, at=at)
             value = calls.word(function, name or calls.next_field(function, given), argument.value, lookup)
-            read = self.settled if isinstance(function, BlockArrow) else self.evaluate
+            read = self.evaluate if isinstance(function, OpArrow) else self.settled
             given.append(calls.Given(name, read(argument.value, env) if value is None else value, at))
         return given
 

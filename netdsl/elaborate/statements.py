@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
-from netdsl.elaborate.calls import is_complete, missing, unpacked
+from netdsl.elaborate.calls import is_complete, unpacked
 from netdsl.elaborate.names import Env, Silent, is_undeclared, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
+from netdsl.elaborate.shared import waiting_for_numbers
 from netdsl.elaborate.signature import check_elements, input_type, match
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.untaken import Untaken, reserve, taken
@@ -158,8 +159,9 @@ class Runner:
 
     def _share(self, node: ast.Share, env: Env, flow: Any, context: Context) -> Any:
         arrow = self.evaluator.arrow(node.value, env)
-        if not is_complete(arrow):
-            names = ", ".join(f"`{n}`" for n in missing(arrow))
+        waiting = waiting_for_numbers(arrow)
+        if waiting:
+            names = ", ".join(f"`{n}`" for n in waiting)
             raise fault("missing-argument", f"{describe(arrow)} needs {names} to be shared", env.place(node.value))
         self._check_layer_name(node.name, env)
         layer = LayerBuilder(context.scope, node.name.id, labelled=True)

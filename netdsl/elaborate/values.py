@@ -60,7 +60,7 @@ class Shared(Struct, frozen=True):
 
 
 class SharedCall(Struct, frozen=True):
-    """A shared layer with further values: `cell(h0=h, c0=c)`."""
+    """A shared layer or block with further tensors: `cell(h0=h, c0=c)`."""
 
     shared: Shared
     operands: tuple[tuple[str, Any], ...]
@@ -215,6 +215,12 @@ ARROWS = get_args(Arrow)
 
 def is_arrow(value: object) -> bool:
     return isinstance(value, ARROWS)
+
+
+def place_of(arrow: Any) -> Place:
+    """Where an arrow is written, or what made the tensor that it is."""
+    place: Place = arrow.wire.place if isinstance(arrow, Tensor) else arrow.at
+    return place
 
 
 LINK_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {

@@ -337,7 +337,8 @@ def _applied(call: Call, branches: list[Term]) -> list[Term]:
     """An op on what flows in: the op itself where it takes one value, otherwise with its branches inside."""
     if call.share and not isinstance(call.op, TiedLinear):
         first, *others = branches
-        return [*items(first), use_of(call.share, others)]
+        given = (*call.op.operands, *call.op.optional_operands)[: len(others)]
+        return [*items(first), use_of(call.share, given, others)]
     if isinstance(call.op, Table):
         return _computed(call.op.expression)
     fields = fields_of(call)

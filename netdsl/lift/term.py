@@ -149,9 +149,9 @@ def shared_name(found: Term) -> str:
     return found.head[len(SHARED) :] if found.head.startswith(SHARED) else ""
 
 
-def use_of(share: str, others: Sequence[Term] = ()) -> Term:
-    """A use of a shared layer on what flows, and on `others`."""
-    return term(SHARED + share, (), tuple(others))
+def use_of(share: str, given: Sequence[str] = (), others: Sequence[Term] = ()) -> Term:
+    """A use of a shared layer on what flows, and on `others`, which are called `given`."""
+    return term(SHARED + share, (("given", tuple(given)),) if given else (), tuple(others))
 
 
 def free(found: Term) -> frozenset[str]:

@@ -65,10 +65,15 @@ def _groups(calls: Sequence[Call]) -> list[list[int]]:
     """The calls of one op and the same weights, each by its place."""
     found: dict[Any, list[int]] = {}
     for index, call in enumerate(calls):
-        if len(call.inputs) == 1 and call.origin and not isinstance(call.op, TiedLinear):
+        if _can_be_shared(call.op, len(call.inputs)) and call.origin and not isinstance(call.op, TiedLinear):
             key = (repr(call.op), call.origin, tuple((n, *_digest(a)) for n, a in _arrays(call)))
             found.setdefault(key, []).append(index)
     return list(found.values())
+
+
+def _can_be_shared(op: Op, inputs: int) -> bool:
+    """Whether a shared layer can compute this: on what flows, and on tensors that each use gives it."""
+    return inputs == 1 or (inputs > 1 and op.takes_it and not op.unpacked and bool(op.operands or op.optional_operands))
 
 
 def _digest(array: Any) -> tuple[tuple[int, ...], bytes]:

@@ -195,8 +195,8 @@ class Writer:
 
     def _shared(self, name: str, found: Term, indent: str) -> str:
         """A use of a shared layer, with what else it reads."""
-        operands = ("context", "mask") if len(found.kids) > 1 else ("mask",)
-        given = [f"{n}={self._inline(k, indent)}" for n, k in zip(operands, found.kids, strict=False)]
+        operands = dict(found.fields).get("given", ())
+        given = [f"{n}={self._inline(k, indent)}" for n, k in zip(operands, found.kids, strict=True)]
         return f"{name}({', '.join(given)})" if given else name
 
     def _op(self, kind: str, found: Term, indent: str) -> str:

@@ -138,6 +138,9 @@ FORMS: dict[str, Any] = {
     ),
     "a name that flows on": lambda n: isinstance(n, ast.ExprStatement) and n.name is not None,
     "a chain in a list": lambda n: isinstance(n, ast.ListExpr) and any(isinstance(i, ast.Pipeline) for i in n.items),
+    "tensors for what is shared": lambda n: (
+        isinstance(n, ast.Call) and isinstance(n.function, ast.Name) and n.function.id.startswith("shared")
+    ),
     "symbolic sizes": lambda n: isinstance(n, ast.Input) and any(isinstance(s, ast.Name) for s in n.shape),
     "a renamed import": lambda n: isinstance(n, ast.ImportName) and n.alias is not None,
 }  # fmt: skip

@@ -97,3 +97,29 @@ def test_copied_layers_are_not_tied(shared: bool, bias: bool, shape: tuple[int, 
     found = lift_model(by_torchscript(net, (torch.ones(shape),)))
     assert totals(found.net.checked.main).params == sum(p.numel() for p in net.parameters())
     assert ("share " in found.text) == shared
+
+
+class Reader(nn.Module):
+    """One layer of a decoder, used three times: each use reads the memory with the same weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.q, self.k = nn.LayerNorm(8), nn.Linear(8, 8), nn.Linear(6, 8)
+        self.v, self.out = nn.Linear(6, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        for _ in range(3):
+            given = self.q(self.norm(x)), self.k(memory), self.v(memory)
+            q, k, v = (t.unflatten(-1, (2, 4)).transpose(1, 2) for t in given)
+            y = torch.softmax(q @ k.transpose(-2, -1) * 0.5, -1) @ v
+            x = x + self.out(y.transpose(1, 2).flatten(2))
+        return x
+
+
+def test_a_layer_that_reads_a_second_value_is_one() -> None:
+    net = Reader()
+    for p in net.parameters():
+        nn.init.normal_(p)
+    found = lifted(by_torchscript(net, (torch.randn(2, 5, 8), torch.randn(2, 4, 6))))
+    assert totals(found.net.checked.main).params == sum(p.numel() for p in net.parameters())
+    assert "(context=" in found.text
