@@ -135,8 +135,7 @@ def shared_call(shared: Shared, name: str, given: list[Given], at: Place) -> Sha
             message = f"a shared layer has its arguments already, found {describe(item.value)}"
             hint = "further tensors are given by name, as in `cell(h0=h, c0=c)`"
             if item.name is None and isinstance(item.value, Tensor):
-                x = item.at.text
-                hint = f"write `{x} -> {name}`; a further tensor is given by name, as in `{name}(context={x})`"
+                hint = f"write `{item.at.text} -> {name}`"
             raise fault("not-callable", message, item.at, hint)
     places = {item.name: item.at for item in given if item.name}
     return SharedCall(shared, tuple((item.name or "", item.value) for item in given), CallPlace(at, places))

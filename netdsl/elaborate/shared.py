@@ -104,7 +104,7 @@ class SharedLayers:
             raise fault("argument-conflict", message, arrow.at, hint)
 
     def _tensors(self, arrow: Shared | SharedCall, flow: Any, context: Context) -> list[calls.Given]:
-        """The tensors that a use gives to a block. Raises Fault for a layer, which would be built anew by every use."""
+        """The tensors that a use gives to a block. Raises Fault for a layer, which every use would build."""
         if isinstance(arrow, Shared):
             return []
         places = arrow.at.arguments if isinstance(arrow.at, CallPlace) else {}
@@ -172,7 +172,7 @@ def operands_of(declared: Any) -> tuple[str, ...]:
 
 
 def waiting_for_numbers(declared: Any) -> list[str]:
-    """What an op lacks where it is shared: of its values, all but tensors. A block may be given tensors for all."""
+    """The arguments that an op lacks where it is shared, beside tensors. A block may be given tensors for all."""
     known = operands_of(declared)
     return [n for n in calls.missing(declared) if n not in known]
 
