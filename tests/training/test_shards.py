@@ -24,7 +24,7 @@ from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.sampler import EpochSampler
 from netdsl.training.data.targets import Targets
 from netdsl.training.distributed.process_group import ProcessGroup
-from netdsl.training.readers import read
+from netdsl.training.readers import read, shards
 
 SPEC = """
 net Small(classes=3) {
@@ -257,3 +257,46 @@ def test_parquet_is_read_by_row_groups(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"train-1\.parquet is not a parquet file") as error:
             data(tmp_path, 'shards("train-*.parquet", test="val-*.parquet")')
         assert str(error.value).isprintable()
+
+
+def row_groups(file: Path, numbers: range, rows: int) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    cells = [{"bytes": png(i), "path": None} for i in numbers]
+    table = arrow.table({"image": cells, "label": [i % 3 for i in numbers]})
+    parquet.write_table(table, file, row_group_size=rows)
+
+
+def test_decoded_row_groups_are_kept_up_to_some_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch takes from no more groups than are kept: each is decoded once in an epoch."""
+    row_groups(tmp_path / "train-0.parquet", range(60), 6)
+    row_groups(tmp_path / "val-0.parquet", range(5), 5)
+    monkeypatch.setattr(shards, "DECODED", shards.Decoded())
+    files = 'shards("train-*.parquet", test="val-*.parquet")'
+    size = max(s.size for s in data(tmp_path, files).train.read.__self__.open.shards)
+    monkeypatch.setattr(shards, "KEPT", 3 * size)
+    split = data(tmp_path, files).train
+    assert split.lanes == 3
+    decoded = list[int]()
+    column = shards._column
+    monkeypatch.setattr(shards, "_column", lambda group: decoded.append(group.number) or column(group))
+    order = EpochSampler(0, 60, 20, shards=split.shards, lanes=split.lanes)
+    seen = [split.take(order.at(step, torch.arange(20)))[0][0] for step in range(3)]
+    assert sorted((torch.cat(seen)[:, 0, 0, 0] * 255).round().tolist()) == [*range(60)]
+    assert len(decoded) <= 10 + 2 * 3  # two lanes may share a group at their ends
+    assert sum(c.nbytes for c in shards.DECODED.columns.values()) <= shards.KEPT
+
+
+def test_a_file_that_was_written_again_is_not_read_as_it_was(tmp_path: Path) -> None:
+    row_groups(tmp_path / "val-0.parquet", range(5), 5)
+    files, first = 'shards("train-*.parquet", test="val-*.parquet")', list[DataSet]()
+    for k in (0, 100):
+        row_groups(tmp_path / "train-0.parquet", range(k, k + 6), 6)
+        os.utime(tmp_path / "train-0.parquet", ns=(k, k))
+        first.append(data(tmp_path, files))
+        (pixels,), _ = first[-1].train.take(torch.tensor([2]))
+        assert round(float(pixels[0, 0, 0, 0]) * 255) == k + 2
+    shards.DECODED.columns.clear()
+    with pytest.raises(DataError, match=r"train-0\.parquet was written while it is read"):
+        first[0].train.take(torch.tensor([2]))

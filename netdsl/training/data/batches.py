@@ -129,7 +129,7 @@ class BatchLoader:
         self.targets = targets
         self.workers = recipe.workers
         self.numbers = EpochSampler(
-            recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards,
+            recipe.seed, len(split), recipe.batch, recipe.repeat, recipe.drop_last, split.shards, split.lanes,
             balance_of(recipe, split), split.streams,
         )  # fmt: skip
         self.per_epoch = self.numbers.per_epoch

@@ -17,6 +17,7 @@ from netdsl.training.data.division import held_rows
 from netdsl.training.data.graphs import Graphs
 from netdsl.training.data.prefetch import loaded, processes
 from netdsl.training.data.resident import Resident
+from netdsl.training.data.sharded import LANES
 from netdsl.training.devices import sent
 from netdsl.training.errors import DataError
 from netdsl.training.kernels.memory import large_floats
@@ -75,7 +76,8 @@ class Split(Struct, frozen=True, eq=False):
     `read`, for images that do not fit into memory: gives the inputs of some samples (`inputs` is then empty), and
     behind them their masks where `reads_target` is set (`target` is then empty but for its rows).
     `cut`, for images in files: some samples cut from their whole images, uint8, and with `cuts_target` their masks.
-    `shards`: the number of samples in each file, in order, where an epoch is best read file by file.
+    `shards`: the number of samples in each file, in order, where an epoch is best read file by file, `lanes` of them
+    at a time at most.
     `streams`, for windows of a text whose states are carried: how many texts they are, one after the other.
     `bytes_per_token`: of the targets of a text; 0 where that is not known.
     `graphs`: what each sample is, where they are graphs: `inputs` is then empty.
@@ -90,6 +92,7 @@ class Split(Struct, frozen=True, eq=False):
     reads_target: bool = False
     cuts_target: bool = False
     shards: tuple[int, ...] = ()
+    lanes: int = LANES
     streams: int = 0
     bytes_per_token: float = 0.0
     graphs: Graphs | None = None

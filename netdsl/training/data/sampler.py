@@ -10,16 +10,16 @@ from torch import Tensor
 
 from netdsl.recipe.schema import updates_per_epoch
 from netdsl.training.data.balance import Balance, BalancedEpoch, balanced_epoch
-from netdsl.training.data.sharded import Shards
+from netdsl.training.data.sharded import LANES, Shards
 from netdsl.training.rng import KeyedRng, key, permutation
 
 
 class EpochSampler(Struct, frozen=True):
     """The order of `samples` samples in steps of `batch`, for every epoch. `repeat`: copies of a sample in an
     epoch (Hoffer et al. 2020); `drop_last`: the short last step is left out; `shards`: how many samples each file
-    has, where an epoch is read file by file (but not with `repeat`); `balance`: an epoch has its classes equally often
-    (without `repeat` and `shards`). `streams`: the samples are that many texts, each of neighbouring windows, and
-    every step shows the next window of each."""
+    has, where an epoch is read file by file (but not with `repeat`), `lanes` of them at a time at most; `balance`: an
+    epoch has its classes equally often (without `repeat` and `shards`). `streams`: the samples are that many texts,
+    each of neighbouring windows, and every step shows the next window of each."""
 
     seed: int
     samples: int
@@ -27,6 +27,7 @@ class EpochSampler(Struct, frozen=True):
     repeat: int = 1
     drop_last: bool = False
     shards: tuple[int, ...] = ()
+    lanes: int = LANES
     balance: Balance | None = None
     streams: int = 0
 
@@ -91,7 +92,7 @@ def first_rows(streams: Tensor, full: int, longer: int) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _shards(order: EpochSampler) -> Shards:
-    return Shards.of(order.seed, order.shards, order.batch, order.drop_last)
+    return Shards.of(order.seed, order.shards, order.batch, order.drop_last, order.lanes)
 
 
 @lru_cache(maxsize=2)

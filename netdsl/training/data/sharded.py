@@ -23,24 +23,26 @@ LANES = 64
 
 
 class Shards(Struct, frozen=True):
-    """Where the shards of an epoch's order lie. `ends`: the number of samples in each shard and all before it."""
+    """Where the shards of an epoch's order lie. `ends`: the number of samples in each shard and all before it; `lanes`:
+    the most parts of an epoch that are read at the same time."""
 
     seed: int
     ends: tuple[int, ...]
     batch: int
     drop_last: bool = False
+    lanes: int = LANES
 
     @classmethod
-    def of(cls, seed: int, counts: Sequence[int], batch: int, drop_last: bool = False) -> Shards:
+    def of(cls, seed: int, counts: Sequence[int], batch: int, drop_last: bool = False, lanes: int = LANES) -> Shards:
         ends = torch.tensor(counts, dtype=torch.int64).cumsum(0).tolist()
-        return cls(seed, tuple(ends), batch, drop_last)
+        return cls(seed, tuple(ends), batch, drop_last, lanes)
 
     def samples(self, step: int, epoch: int, places: Tensor) -> Tensor:
         """The samples at some places of an epoch's step (0-based in its epoch), int64."""
         total = self.ends[-1]
         full, rest = divmod(total, self.batch)
         rest = 0 if self.drop_last else rest
-        lanes = min(LANES, self.batch)
+        lanes = min(self.lanes, self.batch)
         lane = (places * lanes + lanes - 1) // self.batch  # of positions [-(-l * batch // lanes), ...)
         lane = torch.where(-(-lane * self.batch // lanes) > places, lane - 1, lane)
         first, last = (-(-x * self.batch // lanes) for x in (lane, lane + 1))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from glob import glob
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,7 +91,13 @@ def _classes(source: Shards, train: Any, test: Any) -> tuple[tuple[str, ...], tu
 def _split(shards: list[Shard], numbers: Any, view: View) -> Split:
     counts = tuple(len(shard.labels) for shard in shards)
     images = Images(Opened(tuple(shards), view.channels), view)
-    return replace(images.split(smallest(torch.from_numpy(numbers))), shards=counts)
+    return replace(images.split(smallest(torch.from_numpy(numbers))), shards=counts, lanes=_lanes(shards))
+
+
+def _lanes(shards: list[Shard]) -> int:
+    """How many shards may be read at the same time: of row groups, which are decoded whole, as many as are kept."""
+    largest = max((s.size for s in shards if isinstance(s, RowGroup)), default=0)
+    return max(1, min(LANES, KEPT // max(1, largest)))
 
 
 def _array(labels: list[Any]) -> Any:
@@ -186,18 +194,21 @@ def _label(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 
 
 class RowGroup(Struct, frozen=True, eq=False):
-    """A row group of a parquet file, decoded at once where one of its images is asked for."""
+    """A row group of a parquet file, decoded at once where one of its images is asked for. `size`: its images in bytes;
+    `stamp`: when the file was last written, in nanoseconds."""
 
     file: str
     number: int
     column: str
     labels: Any
+    size: int
+    stamp: int
 
     def __str__(self) -> str:
         return f"row group {self.number} of {self.file}"
 
     def image(self, i: int) -> bytes:
-        cell = _column(self.file, self.number, self.column)[i].as_py()
+        cell = DECODED.of(self)[i].as_py()
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(data, bytes):
             raise DataError("data-type", f"sample {i} of {self} has no image's bytes in column `{self.column}`")
@@ -208,20 +219,31 @@ def _row_groups(source: Shards, file: str) -> list[Shard]:
     """The row groups of a parquet file. Raises DataError."""
     image, label = source.image or "image", source.label or "label"
     groups = _class_columns(file, image, label)
-    for group in groups:
+    for group, _ in groups:
         if wrong := [v for v in group if not isinstance(v, int | str)]:
             raise DataError("data-type", f"{file} has {wrong[0]!r} and not a class in column `{label}`")
-    return [RowGroup(file, i, image, _array(group)) for i, group in enumerate(groups) if group]
+    stamp = os.stat(file).st_mtime_ns
+    return [RowGroup(file, i, image, _array(g), size, stamp) for i, (g, size) in enumerate(groups) if g]
 
 
-def _class_columns(file: str, image: str, label: str) -> list[list[Any]]:
-    """The classes of each row group of a parquet file: nothing else is read. Raises DataError."""
+def _class_columns(file: str, image: str, label: str) -> list[tuple[list[Any], int]]:
+    """The classes of each row group of a parquet file, and the bytes of its images: nothing else is read. Raises
+    DataError."""
     with needed_by("reading parquet files"):
         from pyarrow import parquet
     with as_parquet(file), parquet.ParquetFile(file) as table:
         _check_columns(file, table.schema_arrow.names, (image, label))
         check_rows(Path(file), table.metadata.num_rows, 1)
-        return [table.read_row_group(i, [label])[label].to_pylist() for i in range(table.num_row_groups)]
+        return [
+            (table.read_row_group(i, [label])[label].to_pylist(), _size(table.metadata.row_group(i), image))
+            for i in range(table.num_row_groups)
+        ]
+
+
+def _size(group: Any, column: str) -> int:
+    """The bytes of a column of a row group, with those that it is made of, as pyarrow describes it."""
+    parts = (group.column(i) for i in range(group.num_columns))
+    return sum(p.total_uncompressed_size for p in parts if p.path_in_schema.split(".")[0] == column)
 
 
 def _check_columns(file: str, there: list[str], wanted: tuple[str, ...]) -> None:
@@ -232,10 +254,36 @@ def _check_columns(file: str, there: list[str], wanted: tuple[str, ...]) -> None
             )
 
 
-@lru_cache(maxsize=LANES)
-def _column(file: str, number: int, column: str) -> Any:
-    """A column of a row group."""
+KEPT = 2**28
+"""Bytes of images of decoded row groups that a process keeps."""
+
+
+class Decoded:
+    """The images of the row groups that were asked for last, in `KEPT` bytes; one more where that is all."""
+
+    def __init__(self) -> None:
+        self.columns = OrderedDict[tuple[str, int, int, str], Any]()
+        self.lock = Lock()
+
+    def of(self, group: RowGroup) -> Any:
+        """The column of a row group's images. Raises DataError for a file that was written since it was listed."""
+        key = (group.file, group.stamp, group.number, group.column)
+        with self.lock:
+            if key not in self.columns:
+                self.columns[key] = _column(group)
+            self.columns.move_to_end(key)
+            while len(self.columns) > 1 and sum(c.nbytes for c in self.columns.values()) > KEPT:
+                self.columns.popitem(last=False)
+            return self.columns[key]
+
+
+DECODED = Decoded()
+
+
+def _column(group: RowGroup) -> Any:
     from pyarrow import parquet
 
-    with as_parquet(file), parquet.ParquetFile(file) as table:
-        return table.read_row_group(number, [column])[column]
+    with as_parquet(group.file), parquet.ParquetFile(group.file) as table:
+        if os.stat(group.file).st_mtime_ns != group.stamp:
+            raise DataError("unreadable-data", f"{group.file} was written while it is read", "begin again")
+        return table.read_row_group(group.number, [group.column])[group.column]
