@@ -20,7 +20,10 @@ INDEPENDENT = frozenset((
 ))  # fmt: skip
 """Codes of mistakes that are one whatever stands before them."""
 
-OF_RESULT = ("unfit-loss", "unfit-metric", "unfit-data", "no-value")
+OF_VALUES = ("argument-type", "argument-value", "not-a-list", "not-a-number", "unpack")
+"""Codes of values that do not fit where they are used: perhaps those of a constant that could not be read."""
+
+OF_RESULT = ("unfit-loss", "unfit-metric", "unfit-data", "wrong-count", "no-value")
 """Codes of what a net gives as a whole."""
 
 MISSING = ("unknown-name", "unknown-net")
@@ -43,11 +46,14 @@ def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnost
     lost |= dict.fromkeys(_of_damaged_imports(module), 0)
     takes_all = any(_STAR.match(module.source.text, span.start) for span in spans)
     tainted = _tainted(module, spans)
+    damaged = {d.name.id for s in spans if isinstance(d := _around(module, s), ast.Constant)}
     for mistake in found:
         at = mistake.at
         if at is None or at.source is not module.source:
             continue
         if mistake.code in MISSING and (takes_all or _is_after(module, at.span, lost.get(at.text))):
+            continue
+        if mistake.code in OF_VALUES and not damaged.isdisjoint(words(at.source.line(at.line))):
             continue
         if mistake.code in INDEPENDENT or _stands_clear(module, mistake.code, at.span, tainted, spans):
             yield mistake

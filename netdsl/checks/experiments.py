@@ -129,10 +129,14 @@ class ExperimentCheck:
 
 
 def _wrong(cell: Cell, resolved: Resolved) -> Sequence[Diagnostic]:
-    """The mistakes of a cell's recipe: every path that names nothing, else the first."""
+    """The mistakes of a cell's recipe: every path that names nothing, else the first. A path into a field that is wrong
+    by itself follows from that."""
     wrong = [d for d in resolved.diagnostics if d.severity == "error"]
-    paths = tuple(map(astray, cell.recipe))
-    return [d for d in wrong if d.message.startswith(paths)] or wrong[:1]
+    broken = {d.at.source.line(d.at.line).partition("=")[0].strip() for d in wrong if d.at is not None}
+    paths = {astray(path): path.partition(".")[0] in broken for path in cell.recipe}
+    follows = tuple(said for said, is_inside in paths.items() if is_inside)
+    left = [d for d in wrong if not d.message.startswith(follows)]
+    return [d for d in left if d.message.startswith(tuple(paths))] or left[:1]
 
 
 def _key(found: Diagnostic) -> tuple[str, str, int]:

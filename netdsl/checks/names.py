@@ -4,7 +4,7 @@ statements with a mistake."""
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ def _unreported(module: Module, declaration: ast.Block, mistaken: list[int], rea
     return [
         mistake
         for node in nodes
-        for mistake in (*names.unknown(_called(node) if reached else _used(node)), *names.arguments(node))
+        for mistake in (*names.unknown(_called(node, names.knows) if reached else _used(node)), *names.arguments(node))
     ]
 
 
@@ -101,13 +101,14 @@ class _Names:
     def unknown(self, names: Iterable[ast.Name]) -> Iterator[Diagnostic]:
         """A mistake for each name that means nothing."""
         for name in names:
-            if not self._knows(name.id) and not self._is_told(name.at.start):
+            if not self.knows(name.id) and not self._is_told(name.at.start):
                 yield unknown_name(name.id, self.known, self.module.place(name.at)).diagnostic
 
     def _is_own(self, name: str) -> bool:
         return name in self.inside or name in self.module.names
 
-    def _knows(self, name: str) -> bool:
+    def knows(self, name: str) -> bool:
+        """Whether a name means something."""
         return name in GIVEN or self._is_own(name) or name in self.module.unresolved
 
     def _is_told(self, start: int) -> bool:
@@ -157,13 +158,17 @@ def _statements(node: ast.Node) -> Iterator[ast.Node]:
             yield from _statements(child)
 
 
-def _called(node: ast.Node) -> Iterator[ast.Name]:
-    """Every name that stands for a layer: one that is called, or a stage of a chain."""
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Call) and isinstance(inner.function, ast.Name):
-            yield inner.function
-        elif isinstance(inner, ast.Pipeline):
-            yield from (stage for stage in inner.stages if isinstance(stage, ast.Name))
+def _called(node: ast.Node, knows: Callable[[str], bool]) -> Iterator[ast.Name]:
+    """Every name that stands for a layer: one that is called, or a stage of a chain. Not those in the arguments of a
+    call that is unknown itself: `Bidirectional(LSTM(64))` is said as one, in other words."""
+    if isinstance(node, ast.Call) and isinstance(node.function, ast.Name):
+        yield node.function
+        if not knows(node.function.id):
+            return
+    elif isinstance(node, ast.Pipeline):
+        yield from (stage for stage in node.stages if isinstance(stage, ast.Name))
+    for child in ast.children(node):
+        yield from _called(child, knows)
 
 
 def _children(node: Any) -> Iterator[tuple[str, Any]]:

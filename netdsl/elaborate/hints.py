@@ -17,7 +17,8 @@ INITIAL = ("init", "initializer", "weight_init", "kernel_init", "bias_init", "ke
 def of_parts(value: Any, names: int, text: str) -> str | None:
     """A hint for so many names before a value that has another number of parts."""
     if not isinstance(value, tuple):
-        return None
+        is_list = names == 2 and (text.isidentifier() or text[:1] == "[" or text.startswith("range("))
+        return f"`enumerate({text})` numbers the items of a list" if is_list else None
     if re.search(rf"\bchunk\(\s*{len(value)}\b", text):
         return f"`chunk({names})` gives {names} parts"
     if len(value) > names:

@@ -25,7 +25,10 @@ ALIASES = {
 
 LITERALS = ("true", "false")
 
-FLOWING = ("x", "h", "out", "inp", "inputs", "hidden", "features")
+FLOWING = (
+    "x", "h", "out", "inp", "inputs", "hidden", "features", "this", "self", "that", "prev", "previous", "current",
+    "input", "tensor", "feat", "feats", "net", "activations",
+)  # fmt: skip
 """What the value that flows is called in modules of PyTorch and Keras."""
 
 
@@ -55,6 +58,8 @@ def _declared(name: str) -> str | None:
         return "the value that flows in is `it`; an input has the name that `input` gives it"
     if name in INFERRED:
         return "the sizes of what flows in are named by the signature: `block B(c): [C, H, W] -> [c, H, W]`"
+    if len(name) == 1 and name.isupper():
+        return "sizes are named by the input, `input image [3, H, W]`, or by the signature of a block"
     if not name.islower():
         return None
     return f"{AS_ARGUMENT} the block or net, `net Name({name})`, a value by `{name} = ...`"

@@ -18,8 +18,9 @@ from netdsl.syntax import ast
 from netdsl.tensors import MOST_AXES, TensorType, fits
 
 SHORT = {
-    "int": "int64", "long": "int64", "i64": "int64", "integer": "int64", "float": "float32", "f32": "float32",
-    "double": "float64", "half": "float16", "fp16": "float16", "boolean": "bool", "byte": "uint8",
+    "int": "int64", "long": "int64", "i64": "int64", "integer": "int64", "integers": "int64", "ints": "int64",
+    "float": "float32", "f32": "float32", "floats": "float32", "double": "float64", "half": "float16",
+    "fp16": "float16", "boolean": "bool", "byte": "uint8",
 }  # fmt: skip
 """Dtypes by the names they have elsewhere."""
 

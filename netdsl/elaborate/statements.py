@@ -230,7 +230,7 @@ class Runner:
 
     def _for(self, node: ast.For, env: Env, flow: Any, context: Context, label: str | None = None) -> Any:
         for item, at in self.evaluator.items(node.iterable, env):
-            self.evaluator.assign(node.targets, item, env, at)
+            self.evaluator.assign(node.targets, item, env, at if isinstance(item, tuple) else env.place(node.iterable))
             flow = self._iteration(node.body, env, flow, context, label)
             if flow is BROKEN:
                 break

@@ -134,7 +134,7 @@ chunk | chunk | chunks @dim>axis
 split | split | split_size>sizes @dim>axis
 roll | roll | shifts @dims>axes
 narrow | narrow | @dim>axis start length
-index_select | take | @dim>axis index
+index_select select | take | @dim>axis index
 clamp clip | clamp | min max
 abs absolute | absolute |
 pow | pow | exponent
@@ -191,7 +191,8 @@ def habit_of(name: str) -> Habit | None:
 
 NEEDLESS_ARGUMENTS = (
     "from_logits", "verbose", "last_epoch", "name", "reduction_axis", "inplace", "batch_first", "device", "dtype",
-    "training", "seed", "rngs", "key", "foreach", "fused", "download", "root", "num_workers", "pin_memory",
+    "training", "seed", "rngs", "key", "foreach", "fused", "download", "root", "num_workers", "pin_memory", "train",
+    "transform", "target_transform",
 )  # fmt: skip
 """Arguments of elsewhere that say nothing here, whatever takes them."""
 
@@ -244,9 +245,13 @@ PACKAGES = frozenset((
 """Packages: whatever stands behind one of them and before the last dot is no tensor either."""
 
 
+ALIASES = ("nn", "F", "optim", "layers", "lr_scheduler", "transforms", "np", "jnp", "datasets")
+"""What parts of packages are imported as."""
+
+
 def is_namespace(receiver: str) -> bool:
     """Whether what stands before the last dot is a part of a package, and no tensor."""
-    return receiver in NAMESPACES or receiver.partition(".")[0] in PACKAGES
+    return receiver in NAMESPACES or receiver.partition(".")[0] in (*PACKAGES, *ALIASES)
 
 
 JOINED = {"cat": "concat", "concat": "concat", "concatenate": "concat", "Concatenate": "concat", "hstack": "concat",

@@ -15,8 +15,13 @@ from netdsl.fixes.quoted import Change
 from netdsl.fixes.rewrite import NEEDLESS, rewritten
 
 _LAST = re.compile(r"^[^\S\n]+(\w+)([^\S\n]*=)(?!=)[^\n]*\n(?:[^\S\n]*(?:#[^\n]*)?\n)*\}", re.MULTILINE)
-OF_RESULT = ("unfit-loss", "unfit-metric", "unfit-data", "broken-expectation", "wrong-rank")
-"""Mistakes of what a net gives, which its last statement says."""
+OF_RESULT = (
+    "unfit-loss", "unfit-metric", "unfit-data", "broken-expectation", "wrong-rank", "wrong-count", "unknown-selector",
+)  # fmt: skip
+"""Mistakes of what a net gives, or of a label in it, which its last statement says."""
+
+_SELECTORS = re.compile(r"#.*|^[^\S\n]*(?:group|freeze)\b[^{\n]*", re.MULTILINE)
+"""Where labels are named, and no values."""
 
 _ARROW = re.compile(r"[^\S\n]*->[^\S\n]*\Z")
 _METHOD = re.compile(r"(?<=[)\]])[^\S\n]*\.[^\S\n]*([A-Za-z_]\w*)")
@@ -98,8 +103,9 @@ def _line(text: str, mistake: Diagnostic) -> tuple[int, int]:
 
 def relabelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change]]]:
     """`head = gap -> ...` at the end of a net, which names a value that nothing uses: a label is meant."""
+    said = _SELECTORS.sub("", text)
     for last in _LAST.finditer(text) if mistake.code in OF_RESULT else ():
-        if len(re.findall(rf"\b{last[1]}\b", text)) == 1:
+        if len(re.findall(rf"\b{last[1]}\b", said)) == 1:
             words = f"`{last[1]} = ...` names a value beside the one that flows; `{last[1]}: ...` is a label"
             yield words, [(last.end(1), last.end(2), ":")]
 

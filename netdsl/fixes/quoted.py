@@ -55,6 +55,9 @@ def _changes(text: str, start: int, end: int, code: str) -> Iterator[list[Change
     if code == "->" and text[start - 1 : start].strip():
         code = " ->"
     word = _NAME.match(text, start, end)
+    if code.strip() == "->" and word:  # in the place of a word it would take that away
+        yield [(start, start, "-> ")]
+        return
     named = _NAMED.fullmatch(code)
     if _NAME.fullmatch(code) and word:
         yield from [[(start, word.end() + 2, code)]] * text.startswith("()", word.end())

@@ -35,6 +35,9 @@ ATTENDING = frozenset(("multiheadattention", "selfattention", "attention", "cros
 AUTOMATIC = ("ToTensor", "PILToTensor", "ToImage", "ToDtype", "ConvertImageDtype", "Normalize")
 """Transforms of elsewhere that happen here without being told."""
 
+FLIPS = {"horizontal": "hflip", "vertical": "vflip"}
+"""What Keras tells its one flip."""
+
 BETAS = {"beta_1": 0, "beta_2": 1, "beta1": 0, "beta2": 1, "b1": 0, "b2": 1}
 """The decay rates of Adam by name elsewhere, and which of the two it is."""
 
@@ -242,6 +245,9 @@ def _component(name: str, given: list[Argument]) -> Iterator[str]:
     """A component of a recipe: an optimizer, a phase, a loss, an augmentation."""
     if name == "Compose":
         yield chained(listed(given))
+    if name == "RandomFlip" and len(given) == 1:
+        said = given[0].text.strip("\"'")
+        yield " -> ".join(own for word, own in FLIPS.items() if word in said)
     given = _with_betas([a for a in given if a.name not in NEEDLESS_ARGUMENTS])
     for component, kept in product(dict.fromkeys((name.lower(), COMPONENTS.get(name, ""))), _kept(name, given)):
         if component in _components():

@@ -19,7 +19,9 @@ from netdsl.fixes.places import bracketed, labelled, methods, named, projected, 
 from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
 from netdsl.fixes.rewrite import applied, chained, rewritten
+from netdsl.fixes.shapes import Candidate, of_shapes
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
+from netdsl.fixes.spelt import spelt
 from netdsl.loader import read_import
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
@@ -44,13 +46,6 @@ CHARACTER = 6
 LARGEST = 64 * 1024
 """Characters of a text that is checked again and again."""
 
-_SIZES = re.compile(r"\[\d+, (\d+), (\d+)\]")
-
-Candidate = tuple[str, list[Change], bool]
-"""The words of the hint that a change does ("" for none), the change, and whether the meaning is not in doubt."""
-
-_CHANNELS_LAST = re.compile(r"(input \w+ )\[([A-Za-z_]\w*, *[A-Za-z_]\w*), *([134])\]")
-_BATCHED = re.compile(r"(input \w+ )\[([A-Za-z_]\w*,\s*)(\d.*)\]")
 _MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
 _FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
 _LISTED = re.compile(r"^[\[(]\s*(.*?)\s*[\])]$")
@@ -216,17 +211,15 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     if mistake.code in OF_NAMES:
         habits = ()
     first, second = (habits, hints) if is_foreign(text, mistake) else (hints, habits)
-    of_shapes = chain(
+    of_values = chain(
         [(mistake.hint or "", moved(text, mistake), True)],
-        _cropped(text, mistake),
         (("", changes, True) for changes in projected(text, mistake)),
-        _without_batch(mistake),
-        _with_integers(mistake),
+        of_shapes(text, mistake),
         labelled(text, mistake),
         ((words, changes, True) for words, changes in bracketed(text, mistake)),
         (("", changes, True) for changes in chain(named(text, mistake), shared(text, mistake))),
     )
-    ways = [hints] if mistake.severity == "warning" else [of_shapes, first, second, _others(text, mistake)]
+    ways = [hints] if mistake.severity == "warning" else [of_values, first, second, _others(text, mistake)]
     for words, changes, safe in chain.from_iterable(ways):
         key = tuple(changes)
         if key not in seen:
@@ -259,38 +252,6 @@ def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
             yield mistake.hint or "", [(start, field.end(), code.replace("...", value))], True
         for code in re.findall(r"^it is written `(\w+ = [^`.]*)`$", mistake.hint or ""):
             yield mistake.hint or "", [(start, field.end(), code)], False
-
-
-def _cropped(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
-    """A `crop` at the mark, to the size of another value that the message names."""
-    assert mistake.at is not None
-    if mistake.code != "shape-mismatch":
-        return
-    for call in calls(text, mistake.at.span.start, mistake.at.span.end):
-        if call.name == "crop" and call.given:
-            for height, width in _SIZES.findall(mistake.message):
-                yield "", [(call.start, call.end, f"crop(({height}, {width}))")], True
-
-
-def _without_batch(mistake: Diagnostic) -> Iterator[Candidate]:
-    """The input that a mistake comes from, without its first axis where that is a name, or with the channels first."""
-    for label in mistake.labels if mistake.code in ("symbolic-weight", "wrong-rank") else ():
-        last = _CHANNELS_LAST.fullmatch(label.at.text)
-        if last:
-            said = f"{last[1]}[{last[3]}, {last[2]}]"
-            yield f"channels come first: `{said}`", [(label.at.span.start, label.at.span.end, said)], True
-        written = _BATCHED.fullmatch(label.at.text)
-        if written:
-            start = label.at.span.start
-            words = f"the batch is not written: `{written[1]}[{written[3]}]`"
-            yield words, [(start + written.start(2), start + written.start(3), "")], True
-
-
-def _with_integers(mistake: Diagnostic) -> Iterator[Candidate]:
-    """The input that a mistake comes from, declared to hold integers."""
-    for label in mistake.labels if mistake.code == "dtype-mismatch" else ():
-        if re.fullmatch(r"input \w+ \[[^\]]*\]", label.at.text):
-            yield mistake.hint or "", [(label.at.span.end, label.at.span.end, " int64")], True
 
 
 def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -343,6 +304,7 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     start, end = mistake.at.span.start, mistake.at.span.end
     named = _NAMED.match(text, start, end) if mistake.code != "syntax" else None
     begin = named.end() if named else start
+    yield from (("", changes, True) for changes in spelt(text, *line_of(text, start), mistake))
     yield from (("", [(begin, end, value)], True) for value in _values(text, begin, end, mistake.code))
     if mistake.code == "syntax":
         yield from _first_word(text, mistake)

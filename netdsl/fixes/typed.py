@@ -9,6 +9,19 @@ _TIMES = r"\s*[xX\u00d7*,]\s*"
 _TRAINING = "train|training|trainer|compile|fit|config|learn|run|setup|hyperparameters"
 """Words that a recipe begins with elsewhere."""
 
+DECLARED = (
+    (
+        r"^(\s*)(\w+)\s*=\s*(?:[\w.]+\.)?[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?(\d+),\s*(\d+),\s*([134])[\])]+"
+        r"(?:\s*,[^()]*\))?\s*$",
+        r"\1input \2 [\5, \3, \4]",
+    ),
+    (
+        r"^(\s*)(\w+)\s*=\s*(?:[\w.]+\.)?[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?([\d, ]*)[\])]*(?:\s*,[^()]*\))?\s*$",
+        r"\1input \2 [\3]",
+    ),
+)
+"""Inputs as Keras declares them, channels last, and as they are written here."""
+
 LINES: tuple[tuple[str, str], ...] = (
     (r"((?:^|(?<=[{(>]))\s*)([A-Za-z_]\w*)[^\S\n]+\2(?=\s*(?:->|\}|$))", r"\1\2"),
     (r"\b([A-Za-z_]\w*)[^\S\n]+\1(?=\s*(?:\(|[=!<>]=|=|:))", r"\1"),
@@ -39,6 +52,8 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"(=\s*)(?:layer|new|op|module)\s+(?=\w+\s*\()", r"\1"),
     (rf"^(?:{_TRAINING})\s+([A-Za-z_]\w*)\s*:?\s*\{{", r"recipe \1Recipe for \1 {"),
     (r"^recipe\s+for\s+(\w+)", r"recipe \1Recipe for \1"),
+    (r"^((?:recipe|experiment)\s+\w+)\s*(?:[:=<]|->)\s*(\w+)>?(?=[^\n{]*\{)", r"\1 for \2"),
+    (r"^(recipe\s+\w+)\s*(?:[:=<]|->)\s*(\w+)(?=\s*\{)", r"\1 extends \2"),
     (r"^(recipe\s+\w+\s+)(?!for\b|extends\b)[A-Za-z]+(?=\s+\w+\s*\{)", r"\1for"),
     (r"^((?:block|net)\s+\w+(?:\([^()]*\))?\s*)(?:[-=]>|:=?)\s*(?=[a-z(])", r"\1= "),
     (r"^(\s*)(.*\S)\s*->\s*output\s+([A-Za-z_]\w*)\s*$", r"\1output \3 = \2"),
@@ -68,6 +83,7 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^\s*return\s*$", ""),
     (r"^(\s*)print\(.*\)\s*$", ""),
     (r"^(\s*)([A-Za-z_]\w*)\s*([-+*/])=\s*([\w.]+(?:\([^()]*\))?)\s*$", r"\1\2 = \2 \3 \4"),
+    (r"([{]\s*)([A-Za-z_]\w*)\s*([-+*/])=\s*([\w.]+)(?=\s*\})", r"\1\2 = \2 \3 \4"),
     (r"^(\s*)([A-Za-z_]\w*)\s*([-+*/])=\s*(.*\S)\s*$", r"\1\2 = \2 \3 (\4)"),
     (r"^(\s*)(block|net)\s+(.*?):\s*\{", r"\1\2 \3 {"),
     (r"^(\s*)if\s+([^{}]*?)\s+then\s+(.*\S)\s*$", r"\1if \2 { \3 }"),
@@ -101,6 +117,7 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(?:def|function|fn|func|module|layer)\s+(?=[A-Za-z_])", r"\1block "),
     (r"^(\s*)(?:class|model|network)\s+(?=[A-Za-z_])", r"\1net "),
     (r"^(\s*)(?:train|training|config|optimizer)\s+(?=[A-Za-z_]\w*\s+for\b)", r"\1recipe "),
+    (r"^(\s*for\s+)\(?\s*(\w+(?:\s*,\s*\w+)+)\s*\)?\s*(?::|\bof\b|\bover\b|\bfrom\b|=)\s*", r"\1\2 in "),
     (r"\bfor\s*\(?\s*(?:int\s+|let\s+)?(\w+)\s*(?::|of|=)\s*", r"for \1 in "),
     (r"^(\s*)(?:repeat|loop|times)\s*\(?\s*(\w+)\s*\)?\s*:?\s*\{?([^{}:]+)\}?\s*$", r"\1repeat \2 { \3 }"),
     (r"^(\s*)(?:repeat|loop|times)\s*\(?\s*(\w+)\s*\)?\s*\{", r"\1repeat \2 {"),
@@ -149,6 +166,10 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)input\s*\(?\s*(\d[\d, ]*)\)?\s*$", r"\1input image [\2]"),
     (r"^(\s*)(\w+)\s*=\s*input\s*\(?\[?\(?([\d, ]+)[\])]*\s*$", r"\1input \2 [\3]"),
     (r"^(\s*)(?:input|Input)\s*\(\s*(?:shape\s*=\s*)?[\[(]([\d, ]*)[\])]\s*\)\s*$", r"\1input image [\2]"),
+    (r"^(\s*input\b.*\]\s*)(?:torch|np|numpy|tf|jnp)\.(?:long|u?int\d*)\s*$", r"\1int64"),
+    (r"^(\s*input\b.*\]\s*)(?:torch|np|numpy|tf|jnp)\.(?:float|float32|single)\s*$", r"\1float32"),
+    (r"^(\s*input\b.*\]\s*)(?:torch|np|numpy|tf|jnp)\.bool_?\s*$", r"\1bool"),
+    *DECLARED,
     (r"(?<=\d)\s*[xX\u00d7]\s*(?=\d)", ", "),
     (r"(?<=\d)\s+(?=\d)", ", "),
     (r"\b([A-Za-z_]\w*)\s+(\d+)\s+(\d+)(?=\s*(?:->|$))", r"\1(\2, \3)"),
@@ -167,6 +188,9 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(?:self\.)(\w+)\s*=\s*", r"\1\2: "),
     (r"^(\s*)(?:self\.)(\w+)\s*=\s*", r"\1share \2 = "),
     (r"^(\s*)(?:model|self|net|m)\.(?:add|append)\((.*)\)\s*$", r"\1\2"),
+    (r"^(\s*)([A-Za-z_]\w*)\.(?:append|push)\(\s*it\s*\)\s*$", r"\1\2_item = it\n\1\2 = \2 + [\2_item]"),
+    (r"^(\s*)([A-Za-z_]\w*)\.(?:append|push)\((.*)\)\s*$", r"\1\2 = \2 + [\3]"),
+    (r"^(\s*)([A-Za-z_]\w*)\.extend\((.*)\)\s*$", r"\1\2 = \2 + \3"),
     (r"^(\s*)import\s+(\w+)\s*$", r""),
     (r"^(\s*)import\s+(\w+)\s+from\s+[\"']?([\w.]+?)(?:\.net)?[\"']?\s*$", r"\1from \3 import \2"),
     (r"^(\s*)from\s+[\"']([\w./]+?)(?:\.net)?[\"']\s+import", r"\1from \2 import"),
@@ -184,6 +208,8 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"\s*\\\s*$", ""),
     (r"\)\s*\(", ") -> ("),
     (r"(?<=[\w)])\s+(?=[A-Za-z_]\w*\s*(?:\(|->|$))", " -> "),
+    (r"\b([a-z]\w*)[^\S\n]+(\d[\d_.]*\s+(?:epochs?|steps?))(?=\s*(?:->|$))", r"\1(\2)"),
+    (r"\b([a-z]\w*)[^\S\n]+([A-Za-z_]\w*)(?=\s*(?:->|\}|$))", r"\1(\2)"),
     (r"(?<=[\w\])\"'])\s+(?=[\w\[(\"'])", ", "),
     (r"\*\*(?=\w)", "*"),
     (r"(?<![=!<>])=(?!=)", "=="),
@@ -225,11 +251,7 @@ OTHERS: tuple[tuple[str, str], ...] = (
     (r"^(\s*)residual\s*\[(.*)\]", r"\1residual {\2}"),
     (r"^(\s*)freeze\s*=\s*[\[(]?([\w., ]+?)[\])]?\s*$", r"\1freeze \2"),
     (r"^\s*print\(.*\)\s*$", ""),
-    (
-        r"^(\s*)(\w+)\s*=\s*(?:[\w.]+\.)?[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?(\d+), (\d+), ([134])[\])]+\s*$",
-        r"\1input \2 [\5, \3, \4]",
-    ),
-    (r"^(\s*)(\w+)\s*=\s*[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?([\d, ]*)[\])]*\s*$", r"\1input \2 [\3]"),
+    *DECLARED,
     (r"^(\s*)[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?(\d+), (\d+), ([134])[\])]+\s*$", r"\1input image [\4, \2, \3]"),
     (r"^(\s*)[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?([\d, ]*)[\])]+\s*$", r"\1input image [\2]"),
     (r"^\s*[Ii]nput\([^()]*(?:\([\d, ]*\))?[^()]*\)\s*\n", ""),

@@ -26,6 +26,13 @@ def hint(kind: Kind, value: Any) -> str | None:
     return _meant(kind, value) or _end(kind.limits, value)
 
 
+def share(path: str, value: Any) -> str | None:
+    """A hint for the share that is to be tested on, in the place of the file with the test split."""
+    if path == "data.test" and isinstance(value, float) and 0 < value < 1:
+        return f"`test` names a file; `hold_out={value:g}` holds out a part of the rows"
+    return None
+
+
 def _switch(kind: Kind, value: bool) -> str:
     """Suggest what to write for a switch in the place of a number."""
     if not value:

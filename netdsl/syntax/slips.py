@@ -163,6 +163,11 @@ _SLIPS = (
     Slip("sizes are named by the block's signature: `block B(c): [C, H, W] -> [c, H, W]`", r"\.", r"\bit$"),
     Slip("the type of an input follows its shape: `input tokens [L] int64`", r":", r"^\s*input\b.*\]\s*$"),
     Slip(
+        "a residual link is `residual { layernorm -> attention(8) }`: its layers are written where they are used",
+        r"\.",
+        r"(?:^|\n)\s*(\w+)\s*=\s*\1\s*\+\s*(?:[\w.]+\()*self$",
+    ),
+    Slip(
         "it is written out where it is used, `x -> conv(64, 3)`; `share f = conv(64, 3)` names what is used again",
         r"\.",
         r"\bself$",
