@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.modules import Module
-from netdsl.source import Span
+from netdsl.source import Place, Span
 from netdsl.syntax import ast
 from netdsl.syntax.parse import left_out
 from netdsl.syntax.words import WORD, words
@@ -42,21 +42,28 @@ _CALLED = re.compile(r"\.\s*\w+|\b\w+\s*\(")
 def unaffected(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics that do not follow from parts of the file, or of a file it imports, that could not be read."""
     spans = left_out(module.source)
-    lost = {word: span.start for span in reversed(spans) for word in _lost(module, span)}
-    lost |= dict.fromkeys(_of_damaged_imports(module), 0)
-    takes_all = any(_STAR.match(module.source.text, span.start) for span in spans)
+    follow = (_of_lost_names(module, spans), _of_constants(module, spans))
     tainted = _tainted(module, spans)
-    damaged = {d.name.id for s in spans if isinstance(d := _around(module, s), ast.Constant)}
     for mistake in found:
         at = mistake.at
-        if at is None or at.source is not module.source:
-            continue
-        if mistake.code in MISSING and (takes_all or _is_after(module, at.span, lost.get(at.text))):
-            continue
-        if mistake.code in OF_VALUES and not damaged.isdisjoint(words(at.source.line(at.line))):
+        if at is None or at.source is not module.source or any(follows(mistake.code, at) for follows in follow):
             continue
         if mistake.code in INDEPENDENT or _stands_clear(module, mistake.code, at.span, tainted, spans):
             yield mistake
+
+
+def _of_lost_names(module: Module, spans: tuple[Span, ...]) -> Callable[[str, Place], bool]:
+    """Whether a mistake is a name's that may have got its meaning from text that could not be read."""
+    lost = {word: span.start for span in reversed(spans) for word in _lost(module, span)}
+    lost |= dict.fromkeys(_of_damaged_imports(module), 0)
+    takes_all = any(_STAR.match(module.source.text, span.start) for span in spans)
+    return lambda code, at: code in MISSING and (takes_all or _is_after(module, at.span, lost.get(at.text)))
+
+
+def _of_constants(module: Module, spans: tuple[Span, ...]) -> Callable[[str, Place], bool]:
+    """Whether a mistake of a value is perhaps that of a constant which could not be read whole."""
+    damaged = {d.name.id for s in spans if isinstance(d := _around(module, s), ast.Constant)}
+    return lambda code, at: code in OF_VALUES and not damaged.isdisjoint(words(at.source.line(at.line)))
 
 
 def _lost(module: Module, span: Span) -> Iterable[str]:

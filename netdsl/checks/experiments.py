@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -133,10 +133,13 @@ def _wrong(cell: Cell, resolved: Resolved) -> Sequence[Diagnostic]:
     by itself follows from that."""
     wrong = [d for d in resolved.diagnostics if d.severity == "error"]
     broken = {d.at.source.line(d.at.line).partition("=")[0].strip() for d in wrong if d.at is not None}
-    paths = {astray(path): path.partition(".")[0] in broken for path in cell.recipe}
-    follows = tuple(said for said, is_inside in paths.items() if is_inside)
-    left = [d for d in wrong if not d.message.startswith(follows)]
-    return [d for d in left if d.message.startswith(tuple(paths))] or left[:1]
+    left = [d for d in wrong if not _names(d, [p for p in cell.recipe if p.partition(".")[0] in broken])]
+    return [d for d in left if _names(d, cell.recipe)] or left[:1]
+
+
+def _names(found: Diagnostic, paths: Iterable[str]) -> bool:
+    """Whether a mistake is that of a path that names nothing."""
+    return found.message.startswith(tuple(map(astray, paths)))
 
 
 def _key(found: Diagnostic) -> tuple[str, str, int]:

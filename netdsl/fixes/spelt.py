@@ -58,7 +58,7 @@ def _components() -> dict[str, str]:
 
 
 def _own(name: str) -> Iterator[str]:
-    """What is called so here, or elsewhere."""
+    """Names of ops and components that are called so, here or elsewhere."""
     own, habit = _names().get(name), habit_of(name)
     yield from (own,) if own is not None else ()
     yield from VALUES.get(name, ())
