@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
-from netdsl.ir.model import Definition, Step
+from netdsl.ir.model import Definition, Step, Value
 from netdsl.view.item import Item
 
 MOST = 120
@@ -63,7 +63,13 @@ def _fed(a: Step, b: Step, uses: Counter[str]) -> list[int]:
     made = {v.name for v in a.outs}
     places = [i for i, v in enumerate(b.inputs) if v.name in made]
     same = all(v == w or w.name in made for v, w in zip(a.inputs, b.inputs, strict=True))
-    return places if same and all(uses[name] <= 1 for name in made) else []
+    return places if same and _all_goes_to(b.inputs, made, uses) else []
+
+
+def _all_goes_to(inputs: Iterable[Value], made: set[str], uses: Counter[str]) -> bool:
+    """Whether nothing but the reader of `inputs` reads the values made."""
+    read = {v.name for v in inputs}
+    return all(uses[name] == (name in read) for name in made)
 
 
 def blocks_alike(items: Sequence[Item], uses: Counter[str]) -> list[list[Item]]:
@@ -104,7 +110,7 @@ def _repeat_end(items: list[Item], start: int, size: int, uses: Counter[str]) ->
 def _feeds(a: Item, b: Item, uses: Counter[str]) -> bool:
     """Whether a block gives all that the next one reads, and to nothing else."""
     made = {v.name for v in a.outs}
-    chained = all(v.name in made for v in b.inputs) and all(uses[name] <= 1 for name in made)
+    chained = all(v.name in made for v in b.inputs) and _all_goes_to(b.inputs, made, uses)
     return chained and a.body is not None and b.body is not None
 
 
@@ -172,7 +178,7 @@ class _Wiring:
 def _is_alike(last: Item, item: Item, uses: Counter[str]) -> bool:
     """Whether a block is called like the one before it, and reads what that gives, as nothing else does."""
     made = {v.name for v in last.outs}
-    chained = any(v.name in made for v in item.inputs) and all(uses[name] <= 1 for name in made)
+    chained = any(v.name in made for v in item.inputs) and _all_goes_to(item.inputs, made, uses)
     return chained and last.body is not None and item.body is not None and last.label == item.label
 
 

@@ -93,6 +93,37 @@ def test_searching_colouring_levels_and_the_source(tmp_path: Path) -> None:
     assert seen["theme"] in (["", "dark"], ["", "light"])
 
 
+def test_folded_branches_open(tmp_path: Path) -> None:
+    """Equal branches show one of them; a row of unlike ones shows its parts, in which a search finds a branch."""
+    equal = ", ".join(["linear(4) -> tanh"] * 30)
+    unlike = ", ".join(f"linear({5 + i}) -> {('relu', 'gelu')[i % 2]}" for i in range(30))
+    text = f"net N {{ input x [8]\n concat({equal})\n concat({unlike})\n linear(3) }}"
+    seen = drive(
+        Spec(Source(text), read_import).net(),
+        """
+        while (all("main g[data-i]").length > 9) press("[");
+        const texts = () => all("main section:last-child g[data-i] > text:first-of-type").map(t => t.textContent);
+        seen.whole = texts();
+        mouse("dblclick", box("linear, tanh \u00d7 30"));
+        seen.branch = texts();
+        press("ArrowLeft");
+        mouse("dblclick", all("main g[data-i]").find(g => g.textContent.includes("10 in parallel")));
+        seen.part = texts().length;
+        const query = one("#query");
+        query.value = "linear [20]";
+        query.dispatchEvent(new Event("input", {bubbles: true}));
+        press("Enter", query);
+        seen.found = [panel(), columns().length, one("#panel").textContent.includes("[20]")];
+        """,
+        tmp_path,
+    )
+    assert seen["whole"][0] == "linear, tanh \u00d7 30"
+    assert len(seen["whole"]) == 1 + 1 + 3 + 1 + 1
+    assert seen["branch"] == ["linear", "tanh"]
+    assert seen["part"] == 20
+    assert seen["found"] == ["linear", 2, True]
+
+
 def test_markup_in_a_spec_does_not_run(tmp_path: Path) -> None:
     text = """# </script><script>document.title = "bad"</script><img src=x onerror="document.title='bad'">
     block B(tag) { relu }

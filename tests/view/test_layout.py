@@ -461,3 +461,16 @@ def test_sums_of_many_values_are_one_box() -> None:
     net = program("net N { input x [8]\n x + (x -> tanh) + (x -> relu) + (x -> gelu) + (x -> sigmoid) }")
     check(net)
     assert "sum of 5" in {i.label for i in Drawings(net.main).bodies.of(net.main).items}
+
+
+@pytest.mark.parametrize("rounds", [3, 5, 20])
+def test_a_chain_of_blocks_that_each_give_something_to_a_sum_does_not_fold(rounds: int) -> None:
+    """Nor lose what it gives: the blocks of N-BEATS pass a residual on and add up their forecasts."""
+    block = (
+        "block B { x = it\n h = linear(16) -> relu\n output rest = x - (h -> linear(8))\n output f = h -> linear(4) }"
+    )
+    chain = "\n".join(f"r{i}, f{i} = r{i - 1} -> B" for i in range(1, rounds + 1))
+    total = " + ".join(f"f{i}" for i in range(1, rounds + 1))
+    net = program(f"{block}\nnet N {{ input x [8]\n r0 = x -> tanh\n {chain}\n {total} }}")
+    check(net)
+    assert all(i.count == 1 for i in Drawings(net.main).bodies.of(net.main).items)
