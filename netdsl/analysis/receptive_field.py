@@ -109,11 +109,11 @@ NOWHERE = Reach((), TensorType(()), ended=True)
 Memo = dict[Definition, tuple[Reach, ...]]
 
 
-def receptive_field(program: Program, across: bool = False) -> Field | None:
+def receptive_field(program: Program, across: bool = False, memo: Memo | None = None) -> Field | None:
     """The field of the net's first output in its images, down or `across` them; None without images, or where it is
-    not one number."""
+    not one number. `memo` keeps what was found for the definitions inside, in the same direction."""
     main = program.main
-    reaches = _outputs(main, {}, across)
+    reaches = _outputs(main, {} if memo is None else memo, across)
     found = next((r for r, o in zip(reaches, main.outputs, strict=True) if not o.training), NOWHERE)
     seen = [b for i, b in found.bounds if main.inputs[i].type.rank >= 2]
     if found.whole and any(v.type.rank >= 3 for v in main.inputs):

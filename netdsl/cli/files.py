@@ -94,10 +94,9 @@ def replacing(path: str) -> Iterator[str]:
     folder, temporary = os.path.dirname(path), ""
     try:
         os.makedirs(folder, exist_ok=True)
-        import tempfile
-
-        handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-        os.close(handle)
+        new = os.path.join(folder, f".{os.path.basename(path)}.{os.urandom(6).hex()}")
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # `tempfile` costs 4 ms to import
+        temporary = new
         os.chmod(temporary, _mode(path))
         yield temporary
         os.replace(temporary, path)

@@ -112,8 +112,7 @@ def _pass(links: list[Link]) -> list[Node]:
 
 def hops(link: Link) -> list[tuple[Node, Node]]:
     """The pairs of nodes in neighbouring layers that a link connects."""
-    path = [link.source, *link.via, link.target]
-    return list(pairwise(path))
+    return list(pairwise([link.source, *link.via, link.target])) if link.via else [(link.source, link.target)]
 
 
 def _order(layers: list[list[Node]], links: list[Link]) -> None:
@@ -124,7 +123,7 @@ def _order(layers: list[list[Node]], links: list[Link]) -> None:
     if max(map(len, layers)) < 2:
         return
     best, fewest = [list(layer) for layer in layers], _crossings(layers, below)
-    for sweep in range(6):
+    for sweep in range(6 if fewest else 0):
         near, order = (above, layers) if sweep % 2 == 0 else (below, layers[::-1])
         for layer in order:
             keys = {id(n): _middle(near.get(id(n), []), n) for n in layer}

@@ -8,7 +8,6 @@ from netdsl.analysis import count
 from netdsl.ir.model import Definition, Layer, Output, Step, Value
 from netdsl.ops.arithmetic import Scalar
 from netdsl.ops.base import Op, argument
-from netdsl.ops.einops import Reduce
 from netdsl.sizes.dims import total
 from netdsl.summary.rows import kind
 from netdsl.view.folds import MOST, cycles, repeats, runs
@@ -27,7 +26,7 @@ class Bodies:
 
     def __init__(self, *mains: Definition) -> None:
         self._mains = mains
-        self._costs: count.Memo = {}
+        self.costs: count.Memo = {}
         self._made: dict[Definition, Body] = {}
 
     def of(self, definition: Definition) -> Body:
@@ -54,7 +53,7 @@ class Bodies:
     def _item(self, run: tuple[Step, ...], owned: list[Layer]) -> Item:
         first = run[0]
         body = first.callee if isinstance(first.callee, Definition) else None
-        costs = [count.step_totals(s, self._costs) for s in run]
+        costs = [count.step_totals(s, self.costs) for s in run]
         return Item(
             first.layer or "",
             _block_name(body, first.layer or "") if body else _op_name(first),
@@ -65,7 +64,7 @@ class Bodies:
             run[-1].outs,
             len(run),
             body,
-            sum(count.layer_totals(layer, self._costs).params for layer in owned),
+            sum(count.layer_totals(layer, self.costs).params for layer in owned),
             total(c.training_macs if s.training else c.macs for s, c in zip(run, costs, strict=True)),
             total(c.activation_bytes for c in costs),
         )
@@ -129,9 +128,11 @@ def _op_name(step: Step) -> str:
 
 def _pattern(op: Op | Definition) -> str:
     """The pattern of an op of named axes, if it is short."""
-    pattern: str = argument(op, "pattern", "") if isinstance(op, Op) else ""
-    text = pattern.replace("->", "→") + (f", {op.reduction}" if isinstance(op, Reduce) else "")
-    return text if pattern and len(text) <= WORDS else ""
+    if isinstance(op, Definition):
+        return ""
+    pattern, reduction = argument(op, "pattern", ""), argument(op, "reduction", "")
+    text = pattern.replace("->", "→") + (f", {reduction}" if pattern and reduction else "")
+    return text if len(text) <= WORDS else ""
 
 
 FAMILIES = {

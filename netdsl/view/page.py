@@ -13,7 +13,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from netdsl.analysis.count import Memo as CountMemo
 from netdsl.analysis.count import totals
+from netdsl.analysis.receptive_field import Memo as FieldMemo
 from netdsl.analysis.receptive_field import receptive_field
 from netdsl.ir.model import Definition, Output, Program, Step
 from netdsl.render.numbers import grouped, in_bytes, scaled
@@ -21,7 +23,7 @@ from netdsl.sizes.dims import Dim, substitute, symbols
 from netdsl.source import Source
 from netdsl.version import __version__
 from netdsl.view.drawing import Drawing, Drawings, fitting, title
-from netdsl.view.item import Item
+from netdsl.view.item import Body, Item
 from netdsl.view.svg import Ids, content, style
 
 ROOM = 200_000
@@ -44,7 +46,7 @@ def page(program: Program, name: str, depth: int | None = None) -> str:
     images, first = _images(drawings, main, start, cards.number)
     data = {
         "net": name,
-        "rows": _net_rows(program),
+        "rows": _net_rows(program, drawings.bodies.costs, cards.reaches),
         "root": cards.number(main),
         "start": first,
         "images": images,
@@ -52,7 +54,7 @@ def page(program: Program, name: str, depth: int | None = None) -> str:
         "sources": [[s.name.rpartition("/")[2], s.text] for s in cards.sources],
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return _document(name, program.doc, b64encode(compress(text.encode(), mtime=0)).decode())
+    return _document(name, program.doc, b64encode(compress(text.encode(), 6, mtime=0)).decode())
 
 
 class _Cards:
@@ -63,6 +65,7 @@ class _Cards:
         self.sources: list[Source] = []
         self._drawings = drawings
         self._numbers: dict[Definition, int] = {}
+        self.reaches: FieldMemo = {}
         self._fields: dict[object, str] = {}
 
     def number(self, definition: Definition) -> int:
@@ -77,29 +80,29 @@ class _Cards:
             number = self.number(definition)
             if number in self.data:
                 continue
-            items = self._drawings.bodies.of(definition).items
-            facts = [self._facts(item, path) for item in items]
+            body = self._drawings.bodies.of(definition)
+            facts = [self._facts(item, path, body) for item in body.items]
             self.data[number] = {
                 **_drawn(self._drawings.of(definition, 1), self.number),
                 "parent": parent,
                 "items": facts,
             }
-            left -= len(items)
-            for i, item in enumerate(items):
+            left -= len(body.items)
+            for i, item in enumerate(body.items):
                 if item.body is not None:
                     waiting.append((item.body, f"{path}{item.name}." if item.name else path, (number, i)))
         for facts in (f for card in self.data.values() for f in card["items"] if f.get("child", 0) not in self.data):
             del facts["child"]
             facts["rows"].append(("inside", "left out: the net is too large for one page (`summary` shows all of it)"))
 
-    def _facts(self, item: Item, path: str) -> dict[str, Any]:
+    def _facts(self, item: Item, path: str, body: Body) -> dict[str, Any]:
         place = item.steps[0].place
         if place.source not in self.sources:
             self.sources.append(place.source)
         facts: dict[str, Any] = {
             "title": title(item),
             "path": f"{path}{item.name}" if item.name else path.rstrip("."),
-            "rows": self._rows(item, path),
+            "rows": self._rows(item, path, body),
             "params": item.params,
             "macs": _number(item.macs),
             "memory": _number(item.bytes),
@@ -111,11 +114,11 @@ class _Cards:
             facts["child"] = self.number(item.body)
         return facts
 
-    def _rows(self, item: Item, path: str) -> list[tuple[str, str]]:
+    def _rows(self, item: Item, path: str, body: Body) -> list[tuple[str, str]]:
         rows = [
             ("layer", f"{path}{item.name}" if item.name else "(no parameters)"),
-            ("inputs", ", ".join(str(v.type) for v in item.inputs)),
-            ("outputs", ", ".join(str(v.type) for v in item.outs)),
+            ("inputs", ", ".join(map(body.shape, item.inputs))),
+            ("outputs", ", ".join(map(body.shape, item.outs))),
             ("parameters", grouped(item.params)),
             ("MACs", scaled(item.macs)),
             ("activation memory", in_bytes(item.bytes)),
@@ -129,7 +132,8 @@ class _Cards:
         """How far one call looks, in positions of its input."""
         key = item.body or (item.steps[0].callee, item.steps[0].inputs[:1])
         if key not in self._fields:
-            found = receptive_field(Program(item.body or _alone(item.steps[0]), ())) if item.inputs else None
+            alone = Program(item.body or _alone(item.steps[0]), ())
+            found = receptive_field(alone, memo=self.reaches) if item.inputs else None
             size = "" if found is None else "everything" if found.size is None else str(found.size)
             stride = f", stride {found.stride}" if found and found.size and found.stride != 1 else ""
             self._fields[key] = f"{size}{stride} of its input" if size else ""
@@ -167,9 +171,9 @@ def _drawn(drawing: Drawing, ids: Ids) -> dict[str, Any]:
     return {"w": drawing.width, "h": drawing.height, "svg": content(drawing, ids)}
 
 
-def _net_rows(program: Program) -> list[tuple[str, str]]:
-    main, counted = program.main, totals(program.main)
-    field = receptive_field(program)
+def _net_rows(program: Program, costs: CountMemo, reaches: FieldMemo) -> list[tuple[str, str]]:
+    main, counted = program.main, totals(program.main, costs)
+    field = receptive_field(program, memo=reaches)
     rows = [(v.name, str(v.type)) for v in main.inputs] + [(o.name, str(o.value.type)) for o in main.outputs]
     rows += [
         ("parameters", grouped(counted.params)),

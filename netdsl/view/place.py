@@ -46,6 +46,9 @@ class Cell(Struct, eq=False):
 STANDS = 8
 """How often columns that push one another aside are set upright again."""
 
+STILL = 0.02
+"""When a sweep down and up moves nothing by more than this, no further one will."""
+
 Cells = dict[int, Cell]
 Pull = tuple[int, float, float]
 """Another node, the offset at which a link would be straight, and how strongly it pulls."""
@@ -54,15 +57,21 @@ Pull = tuple[int, float, float]
 def place(grid: Grid, cells: Cells) -> None:
     """Set `left` of all cells."""
     firm = _straight(grid, cells)
-    above, below = _pulls(grid, cells)
-    chains = _chains(grid)
     if max(map(len, grid.layers)) > 1:
+        above, below = _pulls(grid, cells)
+        chains = _chains(grid)
+        before: list[float] = []
         for sweep in range(8):
             upward = sweep % 2 == 1
             for layer in grid.layers[::-1] if upward else grid.layers:
                 pulls = [_pull(n, cells, above, below, upward, sweep > 1) for n in layer]
                 _settle(layer, cells, pulls, firm)
             _align(chains, cells)
+            if upward:
+                now = [cell.left for cell in cells.values()]
+                if before and all(abs(a - b) < STILL for a, b in zip(before, now, strict=True)):
+                    break
+                before = now
         _stand(grid, cells, firm)
     _shift(cells)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from html import escape
 
 from netdsl.ir.model import Definition
@@ -152,6 +153,7 @@ def _sign(number: float) -> int:
     return (number > 0) - (number < 0)
 
 
+@cache
 def _n(number: float) -> str:
     """A number with at most one digit after the point."""
     return f"{number:.1f}".removesuffix(".0")

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from base64 import b64decode
+from cProfile import Profile
 from gzip import decompress
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,23 @@ def test_a_net_that_passes_its_input_on_is_drawn() -> None:
     root = ElementTree.fromstring(image(net.checked, "N"))
     assert [t.text for t in root.iter(f"{SVG}text")] == ["[8]", "x", "output"]
     assert data(page(net.checked, "N"))["net"] == "N"
+
+
+def calls(*arguments: str) -> int:
+    """How many functions a command calls, once what it remembers is known."""
+    main([*arguments])
+    profile = Profile()
+    profile.runcall(main, [*arguments])
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_a_drawing_is_work_for_what_is_distinct(tmp_path: Path) -> None:
+    """Blocks that are folded cost next to nothing, an image as much as a summary, a page some images more."""
+    summary = calls("summary", "resnet:ResNet152")
+    whole = calls("view", "resnet:ResNet152", "-o", f"{tmp_path}/a.html")
+    assert whole < 2.75 * summary
+    assert whole < 1.08 * calls("view", "resnet:ResNet50", "-o", f"{tmp_path}/a.html")
+    assert calls("view", "resnet:ResNet152", "-o", f"{tmp_path}/a.svg") < 1.1 * summary
 
 
 def cpu(*arguments: str, folder: Path) -> float:
