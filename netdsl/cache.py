@@ -1,4 +1,4 @@
-"""A folder of files that can be made again: parse tables, syntax trees, an index of ops. Never an error, only slower.
+"""A folder of files that can be made again: parse tables, syntax trees, results of checks. Never an error, only slower.
 
 `$XDG_CACHE_HOME/netdsl` (or `~/.cache/netdsl`); `NETDSL_CACHE=off` turns it off. Names are hashes of all that the
 content depends on, so a file is never out of date, only unused; the oldest are removed when there are too many. Files

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from netdsl.budget import Budget
     from netdsl.ir.initial import Initialization
     from netdsl.ir.model import Program
+    from netdsl.planning.initialization import NetParameters
 
 
 class Spec:
@@ -142,6 +143,14 @@ class Net:
         if self.program is None:
             raise ValueError("; ".join(d.message for d in self.diagnostics))
         return self.program
+
+    @cached_property
+    def parameters(self) -> NetParameters:
+        """The parameters of the net, its residual branches and its head. Raises ValueError where there are
+        diagnostics."""
+        from netdsl.planning.initialization import NetParameters
+
+        return NetParameters.of(self.checked)
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         """The program for square images of another size, or the mistakes that it has there."""

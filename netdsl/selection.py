@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from netdsl.checks.lint.allow import unsilenced
 from netdsl.checks.lint.flow import Flow
-from netdsl.checks.lint.rules import lint_recipe
-from netdsl.checks.lint.subject import Trained
+from netdsl.checks.lint.recipe_rules import lint_recipe
+from netdsl.checks.lint.trained import Trained
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.pipeline import Net, Spec
 from netdsl.planning.demands import demands

@@ -11,6 +11,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.builder import Options
 from netdsl.elaborate.requested import Request, elaborate
 from netdsl.ir.model import Program
+from netdsl.planning.initialization import NetParameters
 from netdsl.planning.recipes import NetReference
 
 
@@ -28,6 +29,10 @@ class CheckedNet:
     @cached_property
     def flow(self) -> Flow:
         return Flow((self.checked,))
+
+    @cached_property
+    def parameters(self) -> NetParameters:
+        return NetParameters.of(self.checked)
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         if side not in self.sizes:

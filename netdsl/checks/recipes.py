@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from netdsl.checks.lint.rules import lint_recipe
-from netdsl.checks.lint.subject import Trained
+from netdsl.checks.lint.recipe_rules import lint_recipe
+from netdsl.checks.lint.trained import Trained
 from netdsl.checks.recipe_net import CheckedNet
 from netdsl.checks.unchanged import Programs
 from netdsl.diagnostics.diagnostic import diagnostic

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
 
@@ -19,6 +19,10 @@ WORDS = (
 )
 """Torch's messages on a GPU, on a CPU under Linux, Windows and macOS; onnxruntime's; the C++ library's; those of cuBLAS
 and cuDNN."""
+
+
+CONTAINER = "/sys/fs/cgroup"
+"""Where Linux says what a container may take."""
 
 
 class NoRoom(MemoryError):  # noqa: N818 - it is what is said
@@ -62,7 +66,7 @@ def available() -> int | None:
     """Bytes of memory that new work may take: what the system has free, or a container's limit leaves. None where the
     system doesn't say."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = _read("/proc/meminfo").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
@@ -72,16 +76,21 @@ def available() -> int | None:
 def _left_in_container() -> int:
     """The bytes that a container's limit leaves (cgroup v2 and v1), cached files not counted as used; a very large
     number where there is no limit."""
-    root = Path("/sys/fs/cgroup")
     versions = (
         ("memory.max", "memory.current", "memory.stat"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
     )
     for limit, used, stat in versions:
         try:
-            most, now = int((root / limit).read_text()), int((root / used).read_text())
-            counts = dict(line.split() for line in (root / stat).read_text().splitlines())
+            most, now = int(_read(CONTAINER, limit)), int(_read(CONTAINER, used))
+            counts = dict(line.split() for line in _read(CONTAINER, stat).splitlines())
             return most - now + sum(int(counts.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
         except (OSError, ValueError):  # not there, or `max`
             continue
     return sys.maxsize
+
+
+def _read(*path: str) -> str:
+    """A small file; not by `pathlib`, which costs more to import than a check has use for."""
+    with open(os.path.join(*path), encoding="ascii") as file:
+        return file.read()

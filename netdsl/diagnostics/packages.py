@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from shlex import join, quote
 
 from netdsl.diagnostics.diagnostic import Diagnostic, UserError, diagnostic
 
@@ -29,6 +28,8 @@ def missing(error: ImportError, needing: str = "this") -> Diagnostic | None:
     module = (error.name or "").partition(".")[0]
     if module not in REQUIREMENTS:
         return None
+    from shlex import join, quote
+
     requirement = REQUIREMENTS[module]
     if _is_here(module):
         message = f"{needing} needs `{error.name}`, which the installed `{module}` does not have"

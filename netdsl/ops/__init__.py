@@ -1,43 +1,39 @@
 """The ops of the language. Every module beside this one is a family: a new family is one new file.
 
-A family is imported when one of its ops is first asked for. Which file holds which op is found by importing them all
-once, and kept in the cache folder for as long as the files stay the same.
+A family is imported when one of its ops is first asked for. Which file holds which op is read from their texts: what
+`@register("name")` says there. A family that makes ops of the rows of a table is imported instead.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from importlib import import_module
 
-from msgspec import msgpack
-
-from netdsl.cache import remember, remembered
 from netdsl.ops.base import REGISTERED, Op
+
+NAMED = b'\n@register("'
+"""Before the name of an op."""
+TABLE = b"elementwise("
+"""In a family that makes ops of rows."""
 
 
 class Registry(Mapping[str, type[Op]]):
     """Every op of the language by name."""
 
     def __init__(self, folder: str) -> None:
-        self._families = sorted(f[:-3] for f in os.listdir(folder) if f.endswith(".py") and not f.startswith("_"))
-        self._index: dict[str, str] = self._kept(folder) or {}
+        families = sorted(f[:-3] for f in os.listdir(folder) if f.endswith(".py") and not f.startswith("_"))
+        self._index = {kind: family for family in families for kind in self._kinds(folder, family)}
 
-    def _kept(self, folder: str) -> dict[str, str]:
-        """Op name to family, from the cache folder or by importing every family."""
-        stamps = [(f, os.stat(os.path.join(folder, f"{f}.py"))) for f in self._families]
-        key = repr([(folder, f, s.st_mtime_ns, s.st_size) for f, s in stamps])
-        name = f"{sha256(key.encode()).hexdigest()}.ops"
-        kept = remembered(name)
-        if kept is not None:
-            return msgpack.decode(kept, type=dict[str, str])
-        index: dict[str, str] = {}
-        for family in self._families:
-            import_module(f"{__name__}.{family}")
-            index |= {kind: family for kind in REGISTERED if kind not in index}
-        remember(name, msgpack.encode(index))
-        return index
+    def _kinds(self, folder: str, family: str) -> list[str]:
+        """The ops of a family."""
+        with open(os.path.join(folder, f"{family}.py"), "rb") as file:
+            text = file.read()
+        if TABLE in text:
+            module = f"{__name__}.{family}"
+            import_module(module)
+            return [kind for kind, op in REGISTERED.items() if op.__module__ == module]
+        return [part[: part.index(b'"')].decode() for part in text.split(NAMED)[1:]]
 
     def add(self, op: type[Op]) -> None:
         """Add an op of a plug-in, which is in no family."""

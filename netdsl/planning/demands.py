@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from netdsl.analysis.count import parameters, totals
-from netdsl.analysis.residual_branches import branches
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault, diagnostic, did_you_mean, fault
 from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Program
@@ -50,7 +49,8 @@ def demands(net: PlannedNet, recipe: Recipe, places: Places = NOWHERE, open_data
     found = tuple(Parameter(p.path, p.role, p.shape) for p in parameters(net.checked.main))
     yield from selector_mistakes(recipe, found, places)
     yield from _links(net.checked, recipe, places)
-    yield from _initialisation(net.checked, recipe, places)
+    if recipe.init:
+        yield from _initialisation(net, recipe, places)
     yield from _named_outputs(net.checked, recipe, places)
     yield from _dropout(net.checked, recipe, places)
     yield from _carried(net.checked, recipe, places)
@@ -99,17 +99,16 @@ DROPPING = (Dropout, Dropout2d, GaussianDropout, AlphaDropout, DropConnect)
 """Layers whose rate a recipe's `dropout` sets."""
 
 
-def _initialisation(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+def _initialisation(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """An `init` sets something of the net, in the way that it says."""
-    known = NetParameters.of(program) if recipe.init else NetParameters(())
     for step in recipe.init:
         at = f"init.{component_name(step)}"
         if isinstance(step, Pretrained):
-            yield from _by_name(step, program, places)
+            yield from _by_name(step, net.checked, places)
         try:
             if type(step) in NEEDS:
-                NEEDS[type(step)](program)
-            assigned, _ = ASSIGNMENTS[step](step, known)
+                NEEDS[type(step)](net.parameters)
+            assigned, _ = ASSIGNMENTS[step](step, net.parameters)
         except Fault as mistake:
             yield _at(mistake.diagnostic, places, at)
             continue
@@ -137,19 +136,18 @@ def _at(found: Diagnostic, places: Places, path: str) -> Diagnostic:
     return diagnostic(found.code, found.message, places.at(path), found.hint, severity=found.severity)
 
 
-def _zero_last_norm(program: Program) -> None:
-    found = branches(program)
-    if not found:
+def _zero_last_norm(net: NetParameters) -> None:
+    if not net.branches:
         message = "`zero_last_norm` is for residual branches, and this net has none"
         raise fault("no-residual-links", message, None, RESIDUAL)
-    if all(b.norm is None for b in found):
+    if all(b.norm is None for b in net.branches):
         hint = "let a norm be the last layer of the branch, or leave it out"
         raise fault("unfit-branch", "`zero_last_norm` finds no norm at the end of a residual branch", None, hint)
 
 
-NEEDS: dict[type[Init], Callable[[Program], object]] = {
-    Fixup: lambda program: fixup_factors(branches(program)),
-    SkipInit: lambda program: multipliers(branches(program)),
+NEEDS: dict[type[Init], Callable[[NetParameters], object]] = {
+    Fixup: lambda net: fixup_factors(net.branches),
+    SkipInit: lambda net: multipliers(net.branches),
     ZeroLastNorm: _zero_last_norm,
 }
 """What an initialisation needs of a net: raises Fault where the net lacks it. Others need nothing."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.ir.model import Program
+from netdsl.planning.initialization import NetParameters
 from netdsl.sizes.dims import symbols
 
 
@@ -18,6 +19,10 @@ class PlannedNet(Protocol):
     @property
     def checked(self) -> Program:
         """Its program."""
+
+    @property
+    def parameters(self) -> NetParameters:
+        """Its parameters, residual branches and head."""
 
     def resized(self, side: int) -> tuple[Program | None, tuple[Diagnostic, ...]]:
         """Its program for square images of another size, or the mistakes that it has there."""

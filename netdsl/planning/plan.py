@@ -15,7 +15,6 @@ from netdsl.analysis.stages import layer_numbers
 from netdsl.ir.flatten import flatten
 from netdsl.planning.demands import refuse
 from netdsl.planning.groups import Parameter, ParameterGroup, frozen, group
-from netdsl.planning.initialization import NetParameters
 from netdsl.planning.net import PlannedNet, open_sizes
 from netdsl.planning.rates import depth_rates, time_rate
 from netdsl.planning.schedule import Schedule, peak_lr
@@ -109,7 +108,7 @@ def plan(net: PlannedNet, recipe: Recipe, samples: int | None) -> Plan:
 
 def _groups(net: PlannedNet, recipe: Recipe) -> dict[str, Any]:
     """The parameter groups with their roles and numbers of parameters, and what is frozen."""
-    found = NetParameters.of(net.checked).parameters
+    found = net.parameters.parameters
     decay = recipe.layer_decay
     layers = layer_numbers(net.checked, decay.blocks, decay.layers) if decay else None
     groups = group(recipe, found, layers)

@@ -20,7 +20,7 @@ def project_plugins() -> tuple[tuple[str, ...], str]:
             content = file.read()
     except OSError:
         return (), folder
-    if b"netdsl" not in content:
+    if b"netdsl" not in content or b"plugins" not in content:
         return (), folder
     names = _named(path, content)
     if names and not _ours(path):

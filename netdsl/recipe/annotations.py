@@ -59,8 +59,12 @@ class Argument(Struct, frozen=True, eq=False):
     """A field of a recipe, or an argument of a component. `default` is NODEFAULT where it is required."""
 
     name: str
-    kind: Kind
+    annotation: Any
     default: Any
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.annotation)
 
     @property
     def required(self) -> bool:
@@ -73,7 +77,7 @@ def arguments(cls: type[Struct]) -> dict[str, Argument]:
     found = {}
     for f in struct_fields(cls):
         made = f.default is NODEFAULT and f.default_factory not in (NODEFAULT, UNSET)
-        found[f.name] = Argument(f.name, kind_of(f.type), f.default_factory() if made else f.default)
+        found[f.name] = Argument(f.name, f.type, f.default_factory() if made else f.default)
     return found
 
 

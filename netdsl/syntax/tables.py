@@ -7,10 +7,10 @@ cache folder.
 
 from __future__ import annotations
 
+import os
 import zlib
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,7 +23,7 @@ from netdsl.syntax.layout import Layout
 if TYPE_CHECKING:
     from lark import Lark
 
-BUILT = Path(__file__).with_name("netdsl.tables")
+BUILT = os.path.join(os.path.dirname(__file__), "netdsl.tables")
 
 
 class Tables(msgspec.Struct, frozen=True, array_like=True):
@@ -43,8 +43,14 @@ def parser() -> Lark:
 def loaded(tables: Tables) -> Lark:
     from lark import Lark
 
+    from netdsl.syntax.lexer import Lexer
+
     reader: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
-        tables.data, tables.memo, transformer=Builder(lambda text: reader.parse(text)), postlex=Layout()
+        tables.data,
+        tables.memo,
+        transformer=Builder(lambda text: reader.parse(text)),
+        postlex=Layout(),
+        _plugins={"ContextualLexer": Lexer},
     )
     return reader
 
@@ -64,8 +70,16 @@ def build() -> Tables:
 
 
 def _kept() -> Tables | None:
-    built = BUILT.read_bytes() if BUILT.exists() else None
-    return unpacked(built) or unpacked(remembered(f"{sha256(stamp().encode()).hexdigest()}.tables"))
+    return unpacked(read_built()) or unpacked(remembered(f"{sha256(stamp().encode()).hexdigest()}.tables"))
+
+
+def read_built() -> bytes | None:
+    """The file of tables beside this one; None where there is none."""
+    try:
+        with open(BUILT, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def stamp() -> str:
@@ -98,4 +112,5 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    BUILT.write_bytes(packed(build()))
+    with open(BUILT, "wb") as file:
+        file.write(packed(build()))

@@ -24,7 +24,6 @@ from netdsl.loader import library
 from netdsl.planning.demands import refuse
 from netdsl.planning.graphs import not_by_graph, not_by_node
 from netdsl.planning.groups import Parameter
-from netdsl.planning.initialization import NetParameters
 from netdsl.planning.outputs import class_argument, main_output, not_by_pixel
 from netdsl.recipe.metrics import NODES
 from netdsl.recipe.retention import Last
@@ -137,8 +136,7 @@ def prepare(
     module = net.module(key(recipe.seed, "init") >> 1)
     if isinstance(recipe.standardize, Pixel):
         keep(module, net.checked, pixel_statistics(train, recipe.standardize, recipe.workers))
-    known = NetParameters.of(net.checked)
-    about = Start(module, known, base, net.checked, net.spec.constant("weights"), before is not None)
+    about = Start(module, net.parameters, base, net.checked, net.spec.constant("weights"), before is not None)
     said = initialize(recipe.init, about, recipe.seed)
     absent = absent_classes(data, {"train": train, "validate": held, "test": data.test})
     held = held_on(device, held if len(held) else data.test, data.name)
@@ -147,7 +145,8 @@ def prepare(
     notes = (*over.notes, *data.notes, *absent, *more, *said)
     train, module = held_on(device, train, data.name), module.to(device)
     teacher = teacher_of(recipe, base, module, data, train)
-    return Prepared(net, recipe, data, train, held, module, known.parameters, notes, mixing, teacher, over.repositories)
+    found = net.parameters.parameters
+    return Prepared(net, recipe, data, train, held, module, found, notes, mixing, teacher, over.repositories)
 
 
 def load_data(

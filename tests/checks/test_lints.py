@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-from netdsl.checks.lint.rules import COSTS, FILE_RULES, RECIPE_RULES
+from netdsl.checks.lint.recipe_rules import RECIPE_RULES
+from netdsl.checks.lint.rules import COSTS, FILE_RULES
 from netdsl.diagnostics.codes import TABLE
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.suggest import suggest

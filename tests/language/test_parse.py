@@ -49,7 +49,7 @@ def test_the_grammar_is_lalr_without_conflicts(caplog: pytest.LogCaptureFixture)
 
 def test_the_kept_tables_are_those_of_the_grammar() -> None:
     """After a change of the grammar: `python -m netdsl.syntax.tables`."""
-    kept = tables.unpacked(tables.BUILT.read_bytes())
+    kept = tables.unpacked(tables.read_built())
     assert kept is not None, "the tables are out of date: run `python -m netdsl.syntax.tables`"
     fresh = tables.loaded(tables.build())
     for path in SPECS:

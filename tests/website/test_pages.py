@@ -17,7 +17,8 @@ pytest.importorskip("mkdocs", reason="the site needs mkdocs-material")
 from markdown import Markdown
 from mkdocs.config import load_config
 
-from netdsl.checks.lint.rules import COSTS, FILE_RULES, RECIPE_RULES
+from netdsl.checks.lint.recipe_rules import RECIPE_RULES
+from netdsl.checks.lint.rules import COSTS, FILE_RULES
 from netdsl.cli.main import COMMANDS
 from netdsl.loader import zoo
 from netdsl.ops import REGISTRY

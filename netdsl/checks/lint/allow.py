@@ -25,9 +25,9 @@ class Allowance(Struct, frozen=True, eq=False):
     at: Place
 
 
-def silenced(module: Module, found: Iterable[Diagnostic], known: Iterable[str]) -> Iterator[Diagnostic]:
+def silenced(module: Module, found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The diagnostics but for the warnings that a comment allows, and a warning for each comment that has no reason or
-    silences nothing. `known`: the codes that there are."""
+    silences nothing."""
     allowances = list(_allowances(module))
     idle = set(allowances)
     at_lines = _at_lines(allowances)
@@ -41,7 +41,7 @@ def silenced(module: Module, found: Iterable[Diagnostic], known: Iterable[str]) 
     for allowance in allowances:
         if allowance in idle:
             if not broken:  # else what it allows may not have been looked for
-                yield _idle(allowance, known)
+                yield _idle(allowance)
         elif not allowance.reason:
             message = f"this allows `{allowance.code}` without a reason"
             hint = f"write why it is meant: `# netdsl: allow {allowance.code}: the paper does so`"
@@ -73,11 +73,12 @@ def _covering(allowances: AtLines, found: Diagnostic, module: Module) -> list[Al
     return allowances.get((found.code, at.line), [])
 
 
-def _idle(allowance: Allowance, known: Iterable[str]) -> Diagnostic:
-    known = list(known)
-    if allowance.code not in known:
+def _idle(allowance: Allowance) -> Diagnostic:
+    from netdsl.diagnostics.codes import TABLE
+
+    if allowance.code not in TABLE:
         message = f"there is no warning `{allowance.code}`"
-        return warning("unused-allow", message, allowance.at, did_you_mean(allowance.code, known))
+        return warning("unused-allow", message, allowance.at, did_you_mean(allowance.code, TABLE))
     message = f"nothing here gives the warning `{allowance.code}`"
     return warning("unused-allow", message, allowance.at, delete_lines("delete the comment", allowance.at))
 

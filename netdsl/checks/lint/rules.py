@@ -1,4 +1,4 @@
-"""Every lint, by its code."""
+"""Every lint of a file, by its code; those of recipes: `recipe_rules.py`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from netdsl.checks.lint import (
     activation_ends_branch,
-    activation_on_logits,
     adjacent_linear,
     bias_before_norm,
-    decayed_norms,
     dropout_before_norm,
     dropped_value,
-    ema_outlasts_run,
-    flipped_digits,
     idle_pool,
-    idle_smoothing,
     input_layout,
     it_in_list,
-    lr_out_of_range,
     multiplied_block,
     narrow_field,
     output_named_layer,
@@ -29,20 +23,15 @@ from netdsl.checks.lint import (
     repeated_item,
     saturating_depth,
     skipped_pixels,
-    small_batch_norm,
-    softmax_before_loss,
-    unpaired_resolution,
     unused_argument,
     unused_block,
     unused_constant,
     unused_import,
     unused_input,
     unused_value,
-    xavier_with_relu,
 )
 from netdsl.checks.lint.allow import silenced
-from netdsl.checks.lint.subject import File, Trained
-from netdsl.diagnostics.codes import TABLE
+from netdsl.checks.lint.subject import File
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.elaborate.modules import Module
 
@@ -77,35 +66,14 @@ COSTS: dict[str, Callable[[File], Iterator[Diagnostic]]] = {"bias-before-norm": 
 """The lints of what does no harm but cost: they are told when there is nothing else to tell."""
 
 
-RECIPE_RULES: dict[str, Callable[[Trained], Iterator[Diagnostic]]] = {
-    "softmax-before-loss": softmax_before_loss.check,
-    "activation-on-logits": activation_on_logits.check,
-    "flipped-digits": flipped_digits.check,
-    "lr-out-of-range": lr_out_of_range.check,
-    "small-batch-norm": small_batch_norm.check,
-    "ema-outlasts-run": ema_outlasts_run.check,
-    "idle-smoothing": idle_smoothing.check,
-    "unpaired-resolution": unpaired_resolution.check,
-    "xavier-with-relu": xavier_with_relu.check,
-    "decayed-norms": decayed_norms.check,
-}
-"""The lints of a recipe with its net."""
-
-
 def lint_file(file: File) -> Iterator[Diagnostic]:
     """Everything in a file that is legal and hardly meant."""
     for rule in (FILE_RULES | COSTS).values():
         yield from rule(file)
 
 
-def lint_recipe(trained: Trained) -> Iterator[Diagnostic]:
-    """Everything in a recipe that trains and is hardly meant."""
-    for rule in RECIPE_RULES.values():
-        yield from rule(trained)
-
-
 def told(module: Module, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Filter the findings of a file: drop those that a comment allows, and mere costs next to mistakes."""
-    kept = tuple(silenced(module, found, TABLE))
+    kept = tuple(silenced(module, found))
     weighty = tuple(d for d in kept if d.code not in COSTS)
     return weighty or kept

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netdsl.checks.lint.flow import kind_of
-from netdsl.checks.lint.subject import Trained, warning
+from netdsl.checks.lint.subject import warning
+from netdsl.checks.lint.trained import Trained
 from netdsl.diagnostics.diagnostic import Diagnostic
 
 FEWEST = 8

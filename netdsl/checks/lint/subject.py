@@ -1,4 +1,4 @@
-"""The input of a lint: a file with its elaborated nets, or a recipe with its net."""
+"""The input of a lint of a file: the file with its elaborated nets; and the form of what lints say."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import takewhile
 
-from msgspec import Struct
-
 from netdsl.analysis.count import Memo, totals
 from netdsl.checks.lint.flow import Flow
 from netdsl.checks.lint.names import Names, names_of
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label, diagnostic
 from netdsl.elaborate.modules import Module, of_kind
 from netdsl.ir.model import Definition, Program, Step
-from netdsl.recipe.places import Places
-from netdsl.recipe.schema import Recipe
 from netdsl.source import Place, Span
 from netdsl.syntax import ast
 
@@ -97,21 +93,6 @@ def _has_parameters(step: Step, memo: Memo) -> bool:
     if isinstance(step.callee, Definition):
         return totals(step.callee, memo).params > 0
     return bool(step.callee.params(*(v.type for v in step.inputs)))
-
-
-class Trained(Struct, frozen=True, eq=False):
-    """A recipe with the net it trains and that net's flow. `open_data`: it may be used with other data than it has."""
-
-    recipe: Recipe
-    places: Places
-    program: Program
-    flow: Flow
-    open_data: bool = False
-
-    def at(self, place: Place, *fields: str) -> Place | None:
-        """A place of the net where it stands in the file of the recipe, else that of a field."""
-        own = self.places.name
-        return place if own is not None and place.source is own.source else self.places.at(*fields)
 
 
 def warning(code: str, message: str, at: Place | None, hint: str | Hint | None = None, *labels: Label) -> Diagnostic:
