@@ -67,6 +67,15 @@ class TensorType(Struct, frozen=True):
         """Whether both have one shape and one kind of numbers, wherever their features are."""
         return self.shape == other.shape and self.dtype == other.dtype and self.batched == other.batched
 
+    @property
+    def marked(self) -> str:
+        """The type as text, with the features marked where they are known to be on another axis than the rank says."""
+        usual = self.rank - 1 if self.rank <= 2 else 0
+        if self.features in (None, UNCLEAR, usual):
+            return str(self)
+        sizes = [f"*{s}" if i == self.features else str(s) for i, s in enumerate(self.shape)]
+        return str(self).replace(f"[{', '.join(map(str, self.shape))}]", f"[{', '.join(sizes)}]")
+
     def __str__(self) -> str:
         text = f"[{', '.join(map(str, self.shape))}]"
         return text if self.dtype == "float32" else f"{text} {self.dtype}"

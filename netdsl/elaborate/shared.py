@@ -237,7 +237,7 @@ def _other_weights(layer: LayerBuilder, inputs: list[Wire], at: Place) -> Fault:
     second, hint = wire.type, None
     said = [str(first), str(second)]
     if first.rank == second.rank and feature_axis(first) != feature_axis(second):
-        said = [f"{t} with its features on axis {feature_axis(t)}" for t in (first, second)]
+        said = [f"{t.marked} with its features on axis {feature_axis(t)}" for t in (first, second)]
         hint = (
             "`permute` brings the features of one to where those of the other are, or `axis=` says which axis is meant"
         )

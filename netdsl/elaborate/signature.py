@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from netdsl.diagnostics.diagnostic import Label, did_you_mean, fault
+from netdsl.diagnostics.diagnostic import Fault, Label, did_you_mean, fault
 from netdsl.elaborate.builder import Builder
 from netdsl.elaborate.modules import Module
 from netdsl.elaborate.names import Env
 from netdsl.elaborate.scope import Wire
 from netdsl.elaborate.values import BlockValue
+from netdsl.ops.base import feature_axis
 from netdsl.sizes.constraints import IMPOSSIBLE
 from netdsl.sizes.dims import Dim, symbol
 from netdsl.source import Place
 from netdsl.syntax import ast
-from netdsl.tensors import MOST_AXES, TensorType, fits
+from netdsl.tensors import MOST_AXES, UNCLEAR, TensorType, fits
 
 SHORT = {
     "int": "int64", "long": "int64", "i64": "int64", "integer": "int64", "integers": "int64", "ints": "int64",
@@ -35,7 +36,9 @@ def bind_inputs(builder: Builder, block: BlockValue, flow: Wire | None, env: Env
     at = block.module.place(signature.at)
     if flow is None:
         raise fault("no-value", f"`{block.name}` needs an input of {at.text}", at)
-    return match(builder, signature.inputs, flow.type, env, at, flow.place)
+    bound = match(builder, signature.inputs, flow.type, env, at, flow.place)
+    mark_features(flow, signature.features[0], at)
+    return bound
 
 
 def check_outputs(builder: Builder, block: BlockValue, result: Any, env: Env) -> None:
@@ -43,7 +46,11 @@ def check_outputs(builder: Builder, block: BlockValue, result: Any, env: Env) ->
     signature = block.declaration.signature
     if signature is not None:
         wire = builder.one(result, block.module.place(signature.at))
-        match(builder, signature.outputs, wire.type, env, block.module.place(signature.at), wire.place)
+        at = block.module.place(signature.at)
+        match(builder, signature.outputs, wire.type, env, at, wire.place)
+        marked = signature.features[1]
+        if marked is not None and marked != _told(wire.type):
+            raise _elsewhere(wire, marked, at)
 
 
 def check_names(net: BlockValue, outputs: Iterable[str]) -> None:
@@ -102,6 +109,34 @@ def match(
     return bound
 
 
+def mark_features(wire: Wire, axis: int | None, at: Place) -> None:
+    """Note on which axis a shape says that the features of what flows in are. Raises Fault where they are elsewhere."""
+    if axis is None:
+        return
+    if wire.type.features not in (None, UNCLEAR, axis):
+        raise _elsewhere(wire, axis, at)
+    wire.type = wire.type.with_features(axis)
+
+
+def _told(type: TensorType) -> int | None:
+    """The axis on which the features of a value are; None where it can't be told."""
+    return None if type.features == UNCLEAR else feature_axis(type)
+
+
+def _elsewhere(wire: Wire, axis: int, at: Place) -> Fault:
+    """The mistake of a value whose features are not on the axis that a shape marks."""
+    kind, found = wire.type, _told(wire.type)
+    note = Label(f"{kind.marked} comes from here", wire.place)
+    if found is None:
+        message = f"axis {axis} is marked for the features, and it is not known where {kind} has them"
+        hint = "the signature of the block that takes this value may mark them"
+    else:
+        message = f"axis {axis} is marked for the features, and those of this {kind} are on axis {found}"
+        rest = [i for i in range(kind.rank) if i != found]
+        hint = f"`permute(({', '.join(map(str, (*rest[:axis], found, *rest[axis:])))}))` brings them there"
+    return fault("feature-axis", message, at, hint, note)
+
+
 def _stride(found: Dim, wanted: Dim) -> str | None:
     """A hint where a side of an image is so many times what is declared."""
     if isinstance(found, int) and isinstance(wanted, int) and 0 < wanted < found and found % wanted == 0:
@@ -140,7 +175,7 @@ def input_type(builder: Builder, node: ast.Input, env: Env) -> TensorType:
         hint = f"it is called `{SHORT[dtype]}` here" if dtype in SHORT else did_you_mean(dtype, DTYPES)
         hint = hint or f"one of {', '.join(DTYPES)}"
         raise fault("unknown-dtype", f"there is no dtype `{dtype}`", env.place(node.dtype), hint)
-    return TensorType(tuple(shape), dtype)
+    return TensorType(tuple(shape), dtype).with_features(node.features)
 
 
 def _check_axes(node: ast.Input, env: Env) -> None:

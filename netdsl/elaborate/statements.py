@@ -17,7 +17,7 @@ from netdsl.elaborate.names import Env, Silent, is_undeclared, refused_layer_nam
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.shared import waiting_for_numbers
-from netdsl.elaborate.signature import check_elements, input_type, match
+from netdsl.elaborate.signature import check_elements, input_type, mark_features, match
 from netdsl.elaborate.trace import Passed
 from netdsl.elaborate.untaken import Untaken, reserve, taken
 from netdsl.elaborate.values import BROKEN, BodyArrow, Several, Shared, Tensor, describe, is_arrow
@@ -284,6 +284,7 @@ class Runner:
             scope.fed = True
         else:
             match(self.builder, node.shape, wire.type, env, at, wire.place, part=True)
+            mark_features(wire, node.features, at)
             check_elements(node, wire.type, env, wire.place)
         env.locals[node.name.id] = Tensor(wire)
         if isinstance(flow, Several):
@@ -306,8 +307,8 @@ class Runner:
     def _declared(self, node: ast.Input, env: Env, is_first: bool) -> TensorType:
         """The declared type of an input, with the sizes that are asked for in the place of its own."""
         kind, side = input_type(self.builder, node, env), self.builder.options.image
-        if side and is_first and kind.rank == 3:
-            kind = TensorType((kind.shape[0], side, side), kind.dtype)
+        if side and is_first and kind.rank == 3 and not kind.features:
+            kind = replace(kind, shape=(kind.shape[0], side, side))
         return self._resized(kind, node.name.id)
 
     def _resized(self, kind: TensorType, name: str) -> TensorType:

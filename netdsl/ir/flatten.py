@@ -10,7 +10,7 @@ from msgspec import Struct
 from netdsl.ir.model import Definition, Output, Program, Step, Value
 from netdsl.ops.base import Op
 from netdsl.source import Place
-from netdsl.tensors import TensorType
+from netdsl.tensors import UNCLEAR, TensorType
 
 
 class Node(Struct, frozen=True, eq=False):
@@ -88,7 +88,7 @@ class _Walk:
         self.values: dict[str, Value] = {}
 
     def definition(self, definition: Definition, path: str, layer_path: str, inputs: tuple[Value, ...]) -> None:
-        self.values = {v.name: given for v, given in zip(definition.inputs, inputs, strict=True)}
+        self.values = {v.name: _taken(given, v) for v, given in zip(definition.inputs, inputs, strict=True)}
         for step, name in zip(definition.steps, _names(definition), strict=True):
             if step.training and not self.training:
                 continue
@@ -110,6 +110,14 @@ class _Walk:
         outputs = tuple(Value(f"{path}.out{i + 1 if many else ''}", v.type) for i, v in enumerate(step.outs))
         self.nodes.append(Node(path, callee, inputs, outputs, layer_path, step.place, step.training, step.residual))
         return outputs
+
+
+def _taken(given: Value, own: Value) -> Value:
+    """A value as a definition takes it: its signature may say where the features of its input are."""
+    told = own.type.features
+    if told is None or told == given.type.features or given.type.features not in (None, UNCLEAR):
+        return given
+    return Value(given.name, given.type.with_features(told))
 
 
 def _names(definition: Definition) -> list[str]:

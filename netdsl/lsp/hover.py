@@ -244,7 +244,7 @@ def _given(found: Occurrence, analysis: Analysis) -> Sequence[Passed]:
 def _value(passed: Passed, memo: Memo) -> str:
     """The shape of what a statement names, and its parameters."""
     if isinstance(passed.node, ast.Input):
-        return next((str(w.type) for w in passed.root.inputs if w.name == passed.node.name.id), "")
+        return next((w.type.marked for w in passed.root.inputs if w.name == passed.node.name.id), "")
     text = shape(passed)
     return text and text + _costs(costs.parameters(passed.drafts, memo), 0)
 
@@ -255,8 +255,8 @@ def _use(found: Occurrence, passed: Passed, memo: Memo) -> str:
     drafts = [d for d in costs.among(passed, (part,))[0] if d.place.span.start == found.at.start]
     if not drafts:
         return ""
-    before = ", ".join(str(w.type) for w in drafts[0].inputs)
-    after = ", ".join(str(w.type) for w in drafts[-1].outs)
+    before = ", ".join(w.type.marked for w in drafts[0].inputs)
+    after = ", ".join(w.type.marked for w in drafts[-1].outs)
     return f"{before} -> {after}{_costs(costs.parameters(drafts, memo), costs.macs(drafts, memo))}"
 
 

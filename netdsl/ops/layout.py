@@ -38,7 +38,7 @@ def _check_along(op: Op, x: TensorType, index: int) -> None:
     assert x.features is not None
     if argument(op, "axis") is not None or x.features in (0, x.rank - 1):
         return
-    where = f"{x} has them on axis {x.features}, between others"
+    where = f"{x.marked} has them on axis {x.features}, between others"
     where = f"it is not known where {x} has them" if x.features == UNCLEAR else where
     message = f"`{op.kind}` works along the features, and {where}"
     raise OpError(
@@ -51,7 +51,9 @@ def _misplaced(op: Op, x: TensorType, index: int, layout: str) -> OpError:
     wanted = "first" if layout == "channels" else "last"
     rest = [i for i in range(x.rank) if i != x.features]
     order = (x.features, *rest) if wanted == "first" else (*rest, x.features)
-    message = f"`{op.kind}` takes the {wanted} axis for the features, and those of this {x} are on axis {x.features}"
+    message = (
+        f"`{op.kind}` takes the {wanted} axis for the features, and those of this {x.marked} are on axis {x.features}"
+    )
     hint = f"`permute(({', '.join(map(str, order))}))` before it brings them there; {MEANT}"
     if op.kind in MEANS and x.rank == 2:
         hint = f"write `{MEANS[op.kind]}(axis={rest[0]})`: it goes over the positions of a sequence"

@@ -1,8 +1,4 @@
-"""The syntax tree: what a spec says, before any name is looked up.
-
-One class per grammar rule and per method of the formatter. Every node has the span of its text. Nodes are plain data
-(no parents, no types), so a parsed file can be cached as MessagePack.
-"""
+"""The syntax tree: one class per grammar rule and per method of the formatter. Nodes are plain data with a span."""
 
 from __future__ import annotations
 
@@ -231,11 +227,12 @@ class Require(Node, frozen=True):
 
 
 class Input(Node, frozen=True):
-    """`input name [shape] dtype`."""
+    """`input name [shape] dtype`. `features`: the axis whose size is marked, as in `[N, L, *D]`."""
 
     name: Name
     shape: tuple[Expr, ...]
     dtype: Name | None
+    features: int | None
 
 
 class Output(Node, frozen=True):
@@ -255,10 +252,11 @@ class Parameter(Node, frozen=True):
 
 
 class Signature(Node, frozen=True):
-    """`inputs -> output`; `_` is a size that is not checked."""
+    """`inputs -> outputs`; `_` is a size that is not checked. Of each the axis whose size is marked, or None."""
 
     inputs: tuple[Expr, ...]
     outputs: tuple[Expr, ...]
+    features: tuple[int | None, int | None]
 
 
 class ImportName(Node, frozen=True):

@@ -50,6 +50,17 @@ def _nodes(children: Children) -> tuple[Any, ...]:
     return tuple([c for c in children if isinstance(c, ast.Node)])
 
 
+def _sizes(shape: ast.ListExpr) -> tuple[tuple[Any, ...], int | None]:
+    """The sizes of a shape, and the axis of the one that is marked."""
+    marked = [i for i, size in enumerate(shape.items) if isinstance(size, ast.Splat)]
+    if len(marked) > 1:
+        at, hint = shape.items[marked[1]].at, "`*` marks the axis that layers work along"
+        raise Misread("a shape has its features on one axis", at.start, at.end, hint)
+    return tuple([size.value if isinstance(size, ast.Splat) else size for size in shape.items]), next(
+        iter(marked), None
+    )
+
+
 def _arguments(children: Children) -> tuple[ast.Argument, ...]:
     nodes: tuple[Any, ...] = _nodes(children)
     return tuple([n if isinstance(n, ast.Argument) else ast.Argument(n.at, None, n) for n in nodes])
@@ -165,7 +176,8 @@ class Builder:
 
     def signature(self, c: Children) -> ast.Signature:
         _, inputs, _, outputs = c
-        return ast.Signature(_span(c), inputs.items, outputs.items)
+        (given, of_given), (result, of_result) = _sizes(inputs), _sizes(outputs)
+        return ast.Signature(_span(c), given, result, (of_given, of_result))
 
     def expect(self, c: Children) -> ast.Expect:
         return ast.Expect(_span(c), c[1], _nodes(c[2:]))
@@ -245,13 +257,17 @@ class Builder:
         return ast.Require(_span(c), c[1], c[2])
 
     def input(self, c: Children) -> ast.Input:
-        return ast.Input(_span(c), c[1], c[2].items, c[3])
+        sizes, features = _sizes(c[2])
+        return ast.Input(_span(c), c[1], sizes, c[3], features)
 
     def output(self, c: Children) -> ast.Output:
         return ast.Output(_span(c), c[1], c[2], c[4] is not None)
 
     def shape(self, c: Children) -> ast.ListExpr:
         return ast.ListExpr(_span(c), _nodes(c))
+
+    def feature(self, c: Children) -> ast.Splat:
+        return ast.Splat(_span(c), c[1])
 
     # Expressions
 

@@ -132,10 +132,12 @@ class Statements(Expressions):
         return group(["require ", condition, ",", nest([Line(), self.expression(node.message)])])
 
     def Input(self, node: ast.Input, _: bool) -> Doc:  # noqa: N802
-        return ["input ", node.name.id, " ", self.shape(node.shape), "" if node.dtype is None else f" {node.dtype.id}"]
+        dtype = "" if node.dtype is None else f" {node.dtype.id}"
+        return ["input ", node.name.id, " ", self.shape(node.shape, node.features), dtype]
 
-    def shape(self, sizes: Sequence[Any]) -> Doc:
-        return ["[", joined(", ", [self.expression(size, free=True) for size in sizes]), "]"]
+    def shape(self, sizes: Sequence[Any], features: int | None) -> Doc:
+        docs = [self.expression(size, free=True) for size in sizes]
+        return ["[", joined(", ", [["*", doc] if i == features else doc for i, doc in enumerate(docs)]), "]"]
 
     def Output(self, node: ast.Output, _: bool) -> Doc:  # noqa: N802
         head = f"output {node.name.id}"
@@ -220,7 +222,8 @@ class Declarations(Statements):
         return [node.name.id, self.equals(node.default), self.expression(node.default, free=True)]
 
     def Signature(self, node: ast.Signature, _: bool) -> Doc:  # noqa: N802
-        return [": ", self.shape(node.inputs), " -> ", self.shape(node.outputs)]
+        given, result = node.features
+        return [": ", self.shape(node.inputs, given), " -> ", self.shape(node.outputs, result)]
 
     def expect(self, node: ast.Expect, width: int) -> Doc:
         last = node.conditions[-1]

@@ -17,7 +17,7 @@ class Node(Struct, frozen=True, tag=True, array_like=True, gc=False):
     at: Span
 
 
-PLAIN = {"Span", "str", "bool", "int", "float", "int | float", "bool | None", "str | None"}
+PLAIN = {"Span", "str", "bool", "int", "float", "int | float", "bool | None", "str | None", "int | None"}
 """Annotations of fields that never hold a node: most of them, and walks need not look there."""
 
 _holding: dict[type[Node], tuple[str, ...]] = {}

@@ -141,6 +141,7 @@ FORMS: dict[str, Any] = {
     "tensors for what is shared": lambda n: (
         isinstance(n, ast.Call) and isinstance(n.function, ast.Name) and n.function.id.startswith("shared")
     ),
+    "a marked axis": lambda n: isinstance(n, ast.Signature) and n.features[0] is not None,
     "symbolic sizes": lambda n: isinstance(n, ast.Input) and any(isinstance(s, ast.Name) for s in n.shape),
     "a renamed import": lambda n: isinstance(n, ast.ImportName) and n.alias is not None,
 }  # fmt: skip

@@ -64,7 +64,7 @@ block Blend(f, other) {
   it * 0.5 + (other -> f -> tanh)
 }
 
-block Grid(d, heads=1): [N, D] -> [N, D] {
+block Grid(d, heads=1): [N, *D] -> [N, D] {
   mixed = (it -> linear(D)) + scale(0.5) -> linear(d) -> gelu -> linear(D)
   share code = linear(d, bias=false)
   code -> tanh -> linear(D) -> linear(weight=code.weight, bias=false) -> linear(D)

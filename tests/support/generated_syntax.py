@@ -139,7 +139,7 @@ class Writer:
             lambda: ast.Repeat(AT, inner(), self.body(depth - 1)),
             lambda: self.branches(depth),
             lambda: ast.Require(AT, inner(), self.maybe(inner)),
-            lambda: ast.Input(AT, self.name(), self.some(inner), self.maybe(self.name)),
+            lambda: ast.Input(AT, self.name(), self.some(inner), self.maybe(self.name), self.maybe(lambda: 0)),
             lambda: ast.Output(AT, self.name(), self.maybe(inner), self.draw(st.booleans())),
         )
         return self.pick(makers)()
@@ -173,7 +173,7 @@ class Writer:
 
     def block(self, name: ast.Name, keyword: str, body: Any) -> ast.Block:
         sizes = lambda: self.some(lambda: self.expression(1))  # noqa: E731
-        signature = self.maybe(lambda: ast.Signature(AT, sizes(), sizes()))
+        signature = self.maybe(lambda: ast.Signature(AT, sizes(), sizes(), (self.maybe(lambda: 0), None)))
         parameters = self.some(lambda: ast.Parameter(AT, self.name(), self.maybe(lambda: self.expression(1))))
         return ast.Block(AT, keyword, name, parameters, signature, body, "")
 

@@ -23,7 +23,7 @@ SMALLEST = 8
 def check(file: File) -> Iterator[Diagnostic]:
     for block, _ in file.blocks:
         for node in block.body.statements if isinstance(block.body, ast.Body) else ():
-            if isinstance(node, ast.Input) and len(node.shape) in (2, 3, 4):
+            if isinstance(node, ast.Input) and node.features is None and len(node.shape) in (2, 3, 4):
                 sizes = [s.value if isinstance(s, ast.Number) else 0 for s in node.shape]
                 text = file.module.source.text[block.at.start : block.at.end]
                 if len(sizes) > 2 or OF_IMAGES & words(text):

@@ -70,7 +70,8 @@ LAYERS = (
         "Images are channels first, `[C, H, W]`, sequences have their features last, `[L, D]`. What made a value says "
         "where its features are: a convolution gives them first, a linear layer, an embedding and attention last. A "
         "layer for the other layout would take positions for features; `permute` brings them there, and a `reshape` "
-        "to the same shape says that it is meant. Where features can't be told, `axis` says which axis a layer is for.",
+        "to the same shape says that it is meant. Where features can't be told, `axis` says which axis a layer is for, "
+        "or a signature marks it: `[N, L, *D]`.",
         net("input tokens [16] int64\nembed(100, 8) -> conv(32, 3)"),
         net("input tokens [16] int64\nembed(100, 8) -> permute((1, 0)) -> conv(32, 3)"),
     ),
