@@ -21,12 +21,6 @@ def collect_on_request() -> None:
     gc.set_threshold(MOST, 5, 100)
 
 
-def collect_if_due() -> None:
-    """Collect garbage where there may be some."""
-    if is_due():
-        gc.collect()
-
-
 def is_due() -> bool:
     """Whether enough values were made since garbage was last sought."""
     return gc.get_count()[0] > WORTHWHILE

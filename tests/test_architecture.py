@@ -86,7 +86,6 @@ COMPLEX: dict[str, int] = {
     "elaborate/elaborate:block": 14,
     "elaborate/expressions:_block_call": 13,
     "elaborate/signature:check_sizes": 15,
-    "ir/verify:_definition": 16,
     "ops/cropping:_sides": 14,
     "ops/windowbias:onnx": 13,
     "planning/plan:_fields": 14,

@@ -10,10 +10,10 @@ import torch
 from generated import specs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from legal_ir import violations
 from torch.utils.flop_counter import FlopCounterMode
 
 from netdsl.analysis.count import buffers, parameters, totals
-from netdsl.ir.verify import violations
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.sizes.dims import evaluate

@@ -10,11 +10,11 @@ import onnx
 import torch
 from generated_programs import LIBRARY, Writer
 from interpreter import ExplodedError, Rounding, interpret, randomized, worst
+from legal_ir import violations
 from torch import Tensor
 
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
-from netdsl.ir.verify import violations
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
 from netdsl.verify.inputs import draw_inputs

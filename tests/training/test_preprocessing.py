@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from legal_ir import violations
 from recipe_harness import recipe
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
@@ -15,7 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from netdsl.cli.main import main
 from netdsl.elaborate.builder import Options
-from netdsl.ir.verify import violations
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.source import Source

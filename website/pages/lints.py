@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from netdsl.checks.lint.rules import COSTS, FILE_RULES, RECIPE_RULES
+from netdsl.checks.lint.recipe_rules import RECIPE_RULES
+from netdsl.checks.lint.rules import COSTS, FILE_RULES
 from netdsl.diagnostics.codes import TABLE
 from website.pages.ops import escaped
 
