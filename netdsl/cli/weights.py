@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--check",
         nargs=2,
         metavar=("INPUT", "OUTPUT"),
-        help="two .npy files: an input, and the output expected for it",
+        help="two .npy files: an input (.npz: several, by their names), and the output expected for it",
     )
     parser.add_argument("--reverse", metavar="OURS", help="write OURS, weights of this net, under the keys of FILE")
     parser.add_argument("--keep-dtype", action="store_true", help="keep fp16, bf16 and fp64 (default: convert to fp32)")
@@ -156,7 +156,7 @@ def _check(net: Net, loaded: Loaded, paths: list[str]) -> None:
 
     x, expected = (_array(p) for p in paths)
     module = live_module(net, 0, dict(loaded.state))
-    worst, largest = difference(module, x, expected)
+    worst, largest = difference(module, net.checked.main.inputs, x, expected)
     if not np.isfinite(worst) or worst > TOLERANCE * largest:
         hint = "shapes don't prove constants: compare the eps of norms, where strides stand, paddings, the activation"
         message = f"the outputs differ by {worst:.3g}, the largest is {largest:.3g}"
@@ -172,7 +172,7 @@ def _array(path: str) -> Any:
     except OSError as error:
         raise unreadable(path, error) from None
     except (ValueError, EOFError):
-        raise UserError("unreadable-weights", f"{path} is not an .npy file of numbers") from None
+        raise UserError("unreadable-weights", f"{path} is not an .npy or .npz file of numbers") from None
 
 
 def _reversed(net: Net, foreign: Foreign, found: Matching, args: argparse.Namespace) -> int:

@@ -185,4 +185,4 @@ def reverse(matches: Sequence[Match], own: Arrays, foreign: Arrays) -> tuple[dic
     state |= {copy: state[first] for copy, first in copies(foreign, state).items()}
     kept = [k for k in foreign if k not in state]
     whole = {k: np.asarray(state.get(k, foreign[k])).astype(foreign[k].dtype) for k in foreign}
-    return {k: np.ascontiguousarray(a) for k, a in whole.items()}, kept
+    return {k: np.ascontiguousarray(a).reshape(a.shape) for k, a in whole.items()}, kept

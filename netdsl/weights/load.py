@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -121,20 +121,28 @@ def _without(found: Matching, excluded: Sequence[str]) -> Matching:
 
 
 def _several(foreign: Foreign) -> str | None:
-    """A hint for a file with the same tensors below several prefixes, as a net and the average of its weights."""
+    """A hint for a file with the same tensors below several prefixes, as a net and the average of its weights, whose
+    keys may have more in front (`model.stem.weight`, `ema.module.stem.weight`)."""
     inside: dict[str, list[tuple[str, Shape]]] = {}
     for key, array in sorted(foreign.tensors.items()):
         first, _, rest = key.partition(".")
         inside.setdefault(first, []).append((rest, tuple(array.shape)))
     alike: dict[tuple[tuple[str, Shape], ...], list[str]] = {}
     for prefix, found in inside.items():
-        alike.setdefault(tuple(found), []).append(prefix)
+        alike.setdefault(tuple(_without_prefix(found)), []).append(prefix)
     same, names = max(alike.items(), key=lambda pair: len(pair[0]) * len(pair[1]))
     are_nets = any("." in rest for rest, _ in same) and len(same) * len(names) >= 0.9 * len(foreign.tensors)
     if len(names) < 2 or not are_nets:
         return None
     listed = ", ".join(f"`{name}`" for name in names[:6])
     return f"it has the same tensors below {listed}: `--inside {names[0]}` takes one of them{IN_RECIPE}"
+
+
+def _without_prefix(found: Sequence[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
+    """Keys without the parts that they all begin with."""
+    levels = zip(*[key.split(".") for key, _ in found], strict=False)
+    start = next((i for i, level in enumerate(levels) if len(set(level)) > 1), 0)
+    return ((".".join(key.split(".")[start:]), shape) for key, shape in found)
 
 
 def _integers(foreign: Foreign) -> str | None:

@@ -294,9 +294,12 @@ def test_whole_numbers_are_no_weights(spec: str, tmp_path: Path, capsys: pytest.
     assert "quantised" in capsys.readouterr().err
 
 
-def test_a_net_beside_its_average_is_asked_for(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("average", ["ema_model", "ema_model.module"])
+def test_a_net_beside_its_average_is_asked_for(
+    average: str, spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What holds the same tensors twice below two prefixes says so; one of them is taken."""
-    both = {f"{name}.{k}": v for i, name in enumerate(("online_model", "ema_model")) for k, v in state(i).items()}
+    both = {f"{name}.{k}": v for i, name in enumerate(("online_model", average)) for k, v in state(i).items()}
     torch.save({**both, "initted": torch.tensor(True)}, tmp_path / "ema.pth")
     assert main(["weights", spec, str(tmp_path / "ema.pth")]) == 1
     assert "`--inside ema_model`" in capsys.readouterr().err

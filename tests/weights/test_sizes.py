@@ -157,6 +157,36 @@ def test_an_output_is_checked(spec: str, twin: nn.Module, tmp_path: Path, capsys
     assert not (tmp_path / "own.safetensors").exists()
 
 
+SEARCH = """net Search {
+  input query [4] int64
+  input page [L, 6]
+  a = query -> embed(9, 6) -> reduce_mean(axis=0)
+  page -> linear(6) -> reduce_mean(axis=0) -> it * a
+}
+"""
+
+
+def test_an_output_of_a_net_with_tokens_and_several_inputs_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.net").write_text(SEARCH)
+    table, line = nn.Embedding(9, 6), nn.Linear(6, 6)
+    query, page = torch.tensor([[1, 5, 8, 0]]), torch.randn(1, 3, 6)
+    torch.save(
+        {f"{n}.{k}": v for n, m in (("emb", table), ("fc", line)) for k, v in m.state_dict().items()},
+        tmp_path / "w.pth",
+    )
+    np.save(tmp_path / "y.npy", (table(query).mean(1) * line(page).mean(1)).detach().numpy())
+    np.savez(tmp_path / "x.npz", page=page.numpy(), query=query.numpy())
+    np.savez(tmp_path / "half.npz", page=page.numpy(), query=query.numpy() + 0.5)
+    np.save(tmp_path / "x.npy", page.numpy())
+    for file, told in (("x.npz", "the outputs agree"), ("half.npz", "holds fractions"), ("x.npy", "np.savez(")):
+        check = ("--check", str(tmp_path / file), str(tmp_path / "y.npy"))
+        assert run(str(tmp_path / "a.net"), tmp_path, *check, file="w.pth") == (0 if file == "x.npz" else 1)
+        said = capsys.readouterr()
+        assert told in said.out + said.err
+
+
 def test_a_stub_is_filled_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What only the order of registration could tell is refused; a mapping decides it."""
     (tmp_path / "two.net").write_text("net Two { input x [8]\n linear(8) -> relu -> linear(8) -> relu -> linear(3) }")

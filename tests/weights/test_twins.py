@@ -274,7 +274,14 @@ def test_the_mapped_net_computes_the_same(name: str, ending: str, tmp_path: Path
 
 @pytest.mark.parametrize(
     "name",
-    ["timm's ViT", "Hugging Face's ViT", "GPT-2", "GPT-2 with its tied head", "a key that is registered first"],
+    [
+        "timm's ViT",
+        "Hugging Face's ViT",
+        "GPT-2",
+        "GPT-2 with its tied head",
+        "a key that is registered first",
+        "a shortcut that is written first",
+    ],
 )
 def test_weights_go_back(name: str, tmp_path: Path) -> None:
     """`--reverse`: what was mapped comes back bit by bit, and what was trained here works there."""
