@@ -7,10 +7,11 @@ looked up and the hash of what each gave, so a changed import, or a new file in 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from msgspec import DecodeError, Struct, msgpack
 from msgspec.structs import replace
@@ -21,6 +22,9 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, Label
 from netdsl.loader import LoadError, read_import
 from netdsl.plugins.known import stamp
 from netdsl.source import Place, Source, Span
+
+if TYPE_CHECKING:
+    from netdsl.pipeline import Spec
 
 SHOWN = 50
 """How many diagnostics of one file are shown; the rest are counted."""
@@ -61,6 +65,24 @@ class Dependency(Struct, frozen=True, array_like=True):
     text: str | None
 
 
+class Reported:
+    """The mistakes reported so far: one of a file that several others import is reported once."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str, int, str]] = set()
+
+    def new(self, checked: Checked) -> Checked:
+        """A checked file with the diagnostics that are new."""
+        fresh = tuple(d for d in checked.diagnostics if _identity(d) not in self.seen)
+        self.seen.update(map(_identity, fresh))
+        return replace(checked, diagnostics=fresh)
+
+
+def _identity(found: Diagnostic) -> tuple[str, str, int, str]:
+    at = found.at
+    return found.code, os.path.normpath(at.source.name) if at else "", at.span.start if at else 0, found.message
+
+
 At = tuple[str, int, int]
 """A place in a form that can be stored: the name of its source, start and end."""
 
@@ -97,6 +119,19 @@ def check_source(source: Source) -> Checked:
     decides = f"{_package()} {stamp()} {source.name} {source.text}"
     name = f"checked-{sha256(decides.encode(errors='surrogatepass')).hexdigest()}"
     return _recalled(name, source) or _check(name, source)
+
+
+def check_named(
+    file: str, spec: Spec, name: str | None, arguments: Mapping[str, Any], sizes: Mapping[str, int]
+) -> Checked:
+    """Check one net or recipe of a file, with its arguments and sizes."""
+    if name is not None and spec.module.is_recipe(name):
+        from netdsl.selection import select
+
+        found = select(spec, name, None, {}, arguments, sizes)
+        return Checked(file, (found.net.name,) if found.net else (), found.diagnostics, (name,))
+    one = spec.net(name, arguments, sizes)
+    return Checked(file, (one.name,), one.diagnostics)
 
 
 def _recalled(name: str, source: Source) -> Checked | None:

@@ -31,7 +31,7 @@ FLOORS = (
     ("elaborate", "weights"),
     ("planning",),
     ("checks",),
-    ("loader", "pipeline"),
+    ("loader", "pipeline", "revision"),
     ("checked", "selection", "fixes", "plugins"),
     ("summary",),
     ("render", "verify", "view"),

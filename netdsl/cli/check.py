@@ -8,21 +8,18 @@ For a folder, every *.net file below it is checked. A net with arguments that ha
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from netdsl.budget import PER_TOKEN, UNITS, Budget
-from netdsl.checked import SHOWN, Checked, check_source
+from netdsl.checked import SHOWN, Checked, Reported, check_named, check_source
 from netdsl.cli.failure import FILE_CODES, OK, USAGE, WRONG, Failure, Refused
 from netdsl.cli.files import find_specs, read_spec, write
 from netdsl.cli.target import add_target, given_arguments, given_sizes, open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.loader import locate, read_import
+from netdsl.loader import locate
 from netdsl.render.numbers import plural
-from netdsl.source import Source
 
 FORMATS = ("text", "json", "github", "sarif")
 
@@ -86,6 +83,7 @@ def _code(found: list[Diagnostic], strict: bool) -> int:
 def _fix(args: argparse.Namespace) -> int:
     """Apply fixes to the files; gives how many."""
     from netdsl.fixes.apply import fix
+    from netdsl.fixes.hinted import everything_wrong
 
     count = 0
     for target in args.spec:
@@ -97,82 +95,39 @@ def _fix(args: argparse.Namespace) -> int:
                 source = read_spec(locate(file))
             except Failure:
                 continue  # the check that follows says why
-            fixed = fix(source, _everything, args.unsafe)
+            fixed = fix(source, everything_wrong, args.unsafe)
             if fixed.text != source.text:
                 write(source.name, fixed.text)
             count += fixed.count
     return count
 
 
-def _everything(source: Source) -> tuple[Diagnostic, ...]:
-    from netdsl.pipeline import Spec
-
-    return Spec(source, read_import).diagnostics
-
-
 def _all(args: argparse.Namespace) -> Iterator[Checked]:
-    seen: set[tuple[str, str, int, str]] = set()
+    reported = Reported()
     for target in args.spec:
         path, net = split_target(target)
         for file in find_specs([path]):
-            checked = _check(file, net, args)
-            fresh = tuple(d for d in checked.diagnostics if _key(d) not in seen)
-            seen.update(map(_key, fresh))
-            yield replace(checked, diagnostics=fresh)
-
-
-def _key(found: Diagnostic) -> tuple[str, str, int, str]:
-    """A key that tells one mistake from another: a file that several others import is reported once."""
-    at = found.at
-    return found.code, os.path.normpath(at.source.name) if at else "", at.span.start if at else 0, found.message
+            yield reported.new(_check(file, net, args))
 
 
 def _check(file: str, net: str | None, args: argparse.Namespace) -> Checked:
     try:
         if net or args.arguments or args.sizes:
-            return _check_one(file, net, args)
+            return check_named(file, open_spec(file), net, given_arguments(args), given_sizes(args))
         source = read_spec(locate(file))
-        checked = _with_fixes(source, check_source(source))
     except Refused as refused:
         return Checked(file, (), refused.diagnostics)
     except Failure as failure:
         return Checked(file, (), (diagnostic("unreadable", failure.message, hint=failure.hint),))
+    checked = check_source(source)
+    if checked.diagnostics:
+        from netdsl.fixes.hinted import hinted
+
+        checked = hinted(source, checked)
     if checked.empty:
         hint = "a spec declares blocks, nets and recipes: `net Name { input image [3, 224, 224] ... }`"
         return Checked(file, (), (diagnostic("empty-spec", f"{file} declares nothing", hint=hint),))
     return replace(checked, file=file)
-
-
-def _with_fixes(source: Source, checked: Checked) -> Checked:
-    """The same, with edits in the hints that are verified; all together costs no more than half the budget of work."""
-    if not checked.diagnostics:
-        return checked
-    from netdsl.fixes.suggest import suggest, untried
-    from netdsl.pipeline import Spec
-    from netdsl.syntax.limits import tokens
-
-    reading = PER_TOKEN * tokens(source.text)
-    budget = Budget(UNITS // 2 - checked.spent - reading)
-
-    def everything(text: Source) -> tuple[Diagnostic, ...]:
-        budget.left -= reading
-        return Spec(text, read_import, budget=budget).diagnostics if budget.left > 0 else checked.diagnostics
-
-    if budget.left < checked.spent + reading:
-        return replace(checked, diagnostics=untried(checked.diagnostics))
-    return replace(checked, diagnostics=suggest(source, checked.diagnostics, everything))
-
-
-def _check_one(file: str, net: str | None, args: argparse.Namespace) -> Checked:
-    """Check one net or recipe of a file, with its arguments and sizes."""
-    from netdsl.selection import select
-
-    spec = open_spec(file)
-    if net is not None and spec.module.is_recipe(net):
-        found = select(spec, net, None, {}, given_arguments(args), given_sizes(args))
-        return Checked(file, (found.net.name,) if found.net else (), found.diagnostics, (net,))
-    one = spec.net(net, given_arguments(args), given_sizes(args))
-    return Checked(file, (one.name,), one.diagnostics)
 
 
 def _print_json(found: list[Checked]) -> None:

@@ -1,4 +1,4 @@
-"""Specs of an older version of the language: the lines that say something else today, and their rewriting."""
+"""`netdsl check --migrate`: the lines of an older version of the language that say something else today."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from netdsl.cli.failure import OK, WRONG
 from netdsl.cli.files import find_specs, write
 from netdsl.cli.target import open_spec, split_target
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.elaborate.migrate import followed, moved, rewritten
-from netdsl.fixes.migration import listed, modernised
-from netdsl.loader import read_import
-from netdsl.pipeline import Spec
+from netdsl.fixes.migrated import changed, migrated
 from netdsl.render.numbers import plural
 from netdsl.source import Source
 
@@ -21,40 +18,17 @@ def migrate(targets: list[str], fix: bool) -> int:
     found: dict[str, tuple[Diagnostic, ...]] = {}
     for file in find_specs([split_target(target)[0] for target in targets]):
         source = open_spec(file).source
-        if fix and file != "-":
-            source = _rewritten(file, source)
-        spec, errors = _errors(source)
-        found[file] = listed(source, errors, _everything) + _moved(spec)
+        found[file] = changed(_rewritten(file, source) if fix and file != "-" else source)
     return _print(found)
 
 
 def _rewritten(file: str, source: Source) -> Source:
     """A file as it is said today, written back where that is not what it said."""
-    text, count = modernised(source, _everything)
-    spec, _ = _errors(Source(text, source.name))
-    notes = _moved(spec)
-    text = rewritten(text, notes)
+    text, count = migrated(source)
     if text != source.text:
         write(file, text)
-        print(f"rewrote {file}: {plural(count + len(notes), 'place')}", file=sys.stderr)
+        print(f"rewrote {file}: {plural(count, 'place')}", file=sys.stderr)
     return Source(text, source.name)
-
-
-def _everything(source: Source) -> tuple[Diagnostic, ...]:
-    return Spec(source, read_import).diagnostics
-
-
-def _errors(source: Source) -> tuple[Spec, tuple[Diagnostic, ...]]:
-    spec = Spec(source, read_import)
-    return spec, tuple(d for d in spec.diagnostics if d.severity == "error")
-
-
-def _moved(spec: Spec) -> tuple[Diagnostic, ...]:
-    """Hints for what is evaluated elsewhere today, or along other axes, in a spec whose diagnostics were asked for."""
-    computed, along = spec.elaborator.computed, spec.elaborator.followed
-    return moved(at for at in computed if at.source is spec.source) + followed(
-        (at, axis) for at, axis in along if at.source is spec.source
-    )
 
 
 def _print(found: dict[str, tuple[Diagnostic, ...]]) -> int:

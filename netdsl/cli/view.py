@@ -78,11 +78,12 @@ def _converted(svg: str, path: str) -> bytes:
 
 def _compare(args: argparse.Namespace) -> int:
     """The page of `netdsl diff`."""
-    from netdsl.cli.diff import Target, compared, page_of
+    from netdsl.cli.diff import compared, side_of
+    from netdsl.diff.specs import as_page
 
     refuse_unused(args, ("depth",), "{} is for a drawing: the page of a comparison opens what differs", "leave it out")
     path = args.output or "diff.html"
     check_ending(path, ".html")
-    write(path, page_of(compared(Target(args.spec), Target(args.diff), args)))
+    write(path, as_page(compared(side_of(args.spec), side_of(args.diff), args)))
     print(path)
     return 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 
-from netdsl.cli.failure import Failure, Refused
+from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.modules import Reader
-from netdsl.loader import LoadError, decoded, read_import
+from netdsl.loader import decoded, read_import
 from netdsl.source import Source
 
 
 def spec_at(revision: str, path: str) -> tuple[Source, Reader]:
-    """The text of a spec as it was, and what reads its imports. Raises Failure, and Refused for what is no text."""
+    """The text of a spec as it was, and what reads its imports. Raises UserError, and LoadError for what is no text."""
     folder = os.path.dirname(path) or "."
     folder = folder if os.path.isdir(folder) else "."
     root = os.fsdecode(_git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n"))
@@ -20,15 +20,13 @@ def spec_at(revision: str, path: str) -> tuple[Source, Reader]:
     commit_id = commit.decode().strip()
     place = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
     if place.startswith(".."):
-        raise Failure(f"{path} is not in the git repository {root}")
+        raise UserError("unreadable", f"{path} is not in the git repository {root}")
     content = _show(root, commit_id, place)
     if content is None:
-        raise Failure(f"revision {revision} has no file {place}", f"`git ls-tree -r {revision}` lists what it has")
+        hint = f"`git ls-tree -r {revision}` lists what it has"
+        raise UserError("no-such-file", f"revision {revision} has no file {place}", hint)
     name = f"{revision}:{path}"
-    try:
-        source = decoded(content, name)
-    except LoadError as error:
-        raise Refused((error.diagnostic,)) from None
+    source = decoded(content, name)
 
     def read(module: str, importer: Source) -> Source | None:
         folder = os.path.dirname(importer.name.removeprefix(f"{revision}:"))
@@ -55,12 +53,14 @@ def _git(folder: str, *arguments: str, what: str = "") -> bytes:
     if done.returncode == 0:
         return done.stdout
     if what:
-        raise Failure(f"there is no git revision {what}", "a branch, a tag or a commit, such as HEAD~1")
-    raise Failure("this folder is in no git repository", "a revision needs one: `REV:FILE` or `--git REV`")
+        hint = "a branch, a tag or a commit, such as HEAD~1"
+        raise UserError("no-such-file", f"there is no git revision {what}", hint)
+    hint = "a revision needs one: `REV:FILE` or `--git REV`"
+    raise UserError("unreadable", "this folder is in no git repository", hint)
 
 
 def _run(folder: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, check=False)
     except OSError:
-        raise Failure("git is not installed", "a revision of a file is read with it") from None
+        raise UserError("unreadable", "git is not installed", "a revision of a file is read with it") from None
