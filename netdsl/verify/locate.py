@@ -10,7 +10,7 @@ from onnx import helper
 
 from netdsl.backends.onnx.file import Model
 from netdsl.backends.onnx.session import Session
-from netdsl.diagnostics.diagnostic import UserError
+from netdsl.diagnostics.diagnostic import UserError, first_line
 from netdsl.verify.distance import distance
 
 TAPS = 15
@@ -57,34 +57,92 @@ class Search:
         return [i for i, node in enumerate(self.nodes) if node.output[0] in names] or [len(self.nodes) - 1]
 
     def differing(self, places: Sequence[int]) -> dict[int, float]:
-        """By how much the outputs of these nodes differ, where it is more than the gate."""
+        """By how much the outputs of these nodes differ, where it is more than the gate: without end for one that
+        onnxruntime cannot compute. Raises UserError where it cannot compute what the net itself gives."""
         names = [self.nodes[i].output[0] for i in places]
-        one, two = (_values(m, names, self.feed) for m in (self.model, self.expected))
+        two = _values(self.expected, names, self.feed)
+        try:
+            one = _values(self.model, names, self.feed)
+        except UserError:
+            return self._differing_before(places)
         found = {i: _apart(two[name], one[name]) for i, name in zip(places, names, strict=True)}
         return {i: difference for i, difference in found.items() if not difference <= self.gate}
 
+    def _differing_before(self, places: Sequence[int]) -> dict[int, float]:
+        """The same where the file does not run to its end: of each node alone, with what it needs."""
+        found = {}
+        for i in places:
+            name = self.nodes[i].output[0]
+            try:
+                one = _values(until(self.model, name), [name], self.feed)[name]
+            except UserError:
+                found[i] = float("inf")
+            else:
+                found[i] = _apart(_values(self.expected, [name], self.feed)[name], one)
+        return {i: difference for i, difference in found.items() if not difference <= self.gate}
+
     def first(self, known: tuple[int, float]) -> tuple[int, float]:
-        """The first node that differs and by how much, `known` being one that does."""
-        low = -1
-        while known[0] - low > 1:
-            step = max(1, (known[0] - low) // (TAPS + 1))
-            taps = range(low + step, known[0], step)
-            known = min([known, *self.differing(taps).items()])
-            low = max((i for i in taps if i < known[0]), default=low)
+        """The first node that differs and by how much, `known` being one that does.
+
+        Of what flows into it, nodes that agree clear all that flows into them: those of another branch may come later.
+        """
+        before = self._before()
+        left = before[known[0]]
+        while left:
+            places = [i for i in range(known[0]) if left >> i & 1]
+            taps = places[:: max(1, len(places) // (TAPS + 1))]
+            wrong = self.differing(taps)
+            if wrong:
+                known = min(wrong.items())
+                left &= before[known[0]]
+            for i in taps:
+                if i not in wrong:
+                    left &= ~(before[i] | 1 << i)
         return known
+
+    def _before(self) -> list[int]:
+        """For each node the nodes that flow into it, as the bits of a number."""
+        places = {node.output[0]: i for i, node in enumerate(self.nodes)}
+        masks: dict[str, int] = {}
+        found = [0] * len(self.nodes)
+        for node in self.model.graph.node:
+            mask = 0
+            for name in node.input:
+                mask |= masks.get(name, 0)
+            place = places.get(node.output[0]) if node.output else None
+            if place is not None:
+                found[place], mask = mask, mask | 1 << place
+            masks.update(dict.fromkeys(node.output, mask))
+        return found
 
 
 def _apart(expected: Any, found: Any) -> float:
     return distance([expected], [found]) if expected.shape == found.shape else float("inf")
 
 
+def until(model: Model, name: str) -> Model:
+    """A copy of a model with the nodes that one value needs, which is its only output."""
+    found = type(model)()
+    found.CopyFrom(model)
+    needed, kept = {name}, []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    del found.graph.node[:], found.graph.output[:]
+    found.graph.node.extend(reversed(kept))
+    return found
+
+
 def _values(model: Model, names: Sequence[str], feed: Mapping[str, Any]) -> dict[str, Any]:
-    """Values inside a model, by name."""
+    """Values inside a model, by name. Raises UserError for a model that onnxruntime cannot run."""
     kept = len(model.graph.output)
     known = {o.name for o in model.graph.output}
     model.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names if n not in known)
     try:
         session = Session(model.SerializeToString(), optimised=False)
+        return session.run({n: feed[n] for n in session.inputs})
+    except Exception as error:  # onnxruntime raises a type of its own for each reason, and names the node
+        raise UserError("unreadable-model", f"onnxruntime refuses the file: {first_line(error)}") from None
     finally:
         del model.graph.output[kept:]
-    return session.run({n: feed[n] for n in session.inputs})

@@ -140,3 +140,45 @@ def test_the_first_layer_of_an_edited_graph_is_named(
     onnx.save(model, edited / "edited.onnx")
     assert main(["verify", str(edited / "edited.onnx"), "--against", str(edited / "other.safetensors")]) == 1
     assert f"part at {path} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dilations", [1, 1, 1]), ("nonsense", 1), ("strides", [2, 2]), ("pads", [0, 0, 0, 0])]
+)
+def test_a_file_that_does_not_run_to_its_end_parts_where_it_goes_wrong(
+    name: str, value: object, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is no valid graph, and one whose shapes meet no more."""
+    model = onnx.load(folder / "model.onnx")
+    conv = next(n for n in model.graph.node if n.name == "/body/7/conv")
+    kept = [a for a in conv.attribute if a.name != name]
+    del conv.attribute[:]
+    conv.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+    onnx.save(model, tmp_path / "bad.onnx")
+    assert main(["verify", str(tmp_path / "bad.onnx"), "--against", str(folder)]) == 1
+    assert "part at /body/7/conv (Conv): difference inf" in capsys.readouterr().out
+
+
+TWO = """
+net Two {
+  input image [3, 16, 16]
+  first: a = image -> conv(8, 3) -> relu
+  image
+  body: repeat 20 { conv(3, 3) -> tanh }
+  concat(a, it) -> gap -> linear(4)
+}
+"""
+
+
+def test_another_branch_that_agrees_hides_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its layers stand behind the one that differs, and do not depend on it."""
+    (tmp_path / "two.net").write_text(TWO)
+    assert (
+        main(["compile", str(tmp_path / "two.net"), "-o", str(tmp_path), "--emit", "onnx,weights", "--no-verify"]) == 0
+    )
+    state = load_file(tmp_path / "model.safetensors")
+    key = next(k for k in state if k.startswith("first.") and k.endswith("weight"))
+    state[key] = state[key] + 0.3
+    save_file(state, tmp_path / "other.safetensors")
+    assert against(tmp_path, tmp_path / "other.safetensors") == 1
+    assert "part at /first/" in capsys.readouterr().out
