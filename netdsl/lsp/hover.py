@@ -15,6 +15,7 @@ from netdsl.lsp import costs
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.experiments import entry_text, measure_text
 from netdsl.lsp.hints import shape
+from netdsl.lsp.locals import local_text, shared_op
 from netdsl.lsp.occurrences import Occurrence, block, given_by
 from netdsl.ops import REGISTRY
 from netdsl.planning.groups import ROLES
@@ -77,7 +78,10 @@ def _meaning(found: Occurrence, analysis: Analysis) -> str:
         component = component_of(found.owner, name)
         return component_text(component) if component else ""
     if found.kind == "argument":
-        return _argument(found, analysis.checked.module)
+        op = shared_op(found.owner, analysis.declaration(found.at.start))
+        return _argument(found, op or found.owner, analysis.checked.module)
+    if found.kind == "local":
+        return local_text(found, analysis)
     said = _SAID.get(found.kind)
     return said(name) if said is not None else ""
 
@@ -186,22 +190,27 @@ def component_text(found: ComponentEntry) -> str:
     return "\n\n".join(filter(None, [FENCE.format(f"{found.name}({inside})"), found.doc, "\n".join(rows), source]))
 
 
-def _argument(found: Occurrence, module: Module) -> str:
-    if found.owner in REGISTRY:
-        for a in op_pages()[found.owner].arguments:
-            if a.name == found.name:
-                default = "required" if a.default is None else f"default `{a.default}`"
-                return f"argument `{a.name}` of `{found.owner}`: {a.type}, {default}"
-    component = component_of("", found.owner)
+def _argument(found: Occurrence, owner: str, module: Module) -> str:
+    """Describe an argument of an op, a component or a block."""
+    if owner in REGISTRY and (said := _of_op(found.name, owner)):
+        return said
+    component = component_of("", owner)
     for entry in component.arguments if component else ():
         if entry.name == found.name:
-            return f"argument `{entry.name}` of `{found.owner}`: {entry.accepts}. {entry.doc}"
-    known = block(module, found.owner)
-    if known is not None:
-        for p in known[1].parameters:
-            if p.name.id == found.name:
-                return f"argument `{known[0].place(p.at).text}` of `{found.owner}`"
-    return ""
+            return f"argument `{entry.name}` of `{owner}`: {entry.accepts}. {entry.doc}"
+    known = block(module, owner)
+    named = [p for p in known[1].parameters if p.name.id == found.name] if known else []
+    return f"argument `{known[0].place(named[0].at).text}` of `{owner}`" if known and named else ""
+
+
+def _of_op(name: str, op: str) -> str:
+    """Describe an argument of an op, or a tensor that it takes by name."""
+    for a in op_pages()[op].arguments:
+        if a.name == name:
+            default = "required" if a.default is None else f"default `{a.default}`"
+            return f"argument `{a.name}` of `{op}`: {a.type}, {default}"
+    is_tensor = name in (*REGISTRY[op].operands, *REGISTRY[op].optional_operands)
+    return f"`{name}` of `{op}`: a tensor that it takes beside the one that flows in" if is_tensor else ""
 
 
 def _flow(found: Occurrence, analysis: Analysis) -> str:

@@ -19,9 +19,11 @@ BOUND: dict[type, tuple[str, ...]] = {
 
 
 class Names(Struct, frozen=True, eq=False):
-    """`values`: the names that each assignment, `share` or `as` binds; `assigned`, `outputs`: those statements."""
+    """`used`: the names that are read, `free`: those that no argument and no loop around binds where they are read;
+    `values`: the names that each assignment, `share` or `as` binds; `assigned`, `outputs`: those statements."""
 
     used: frozenset[str]
+    free: frozenset[str]
     values: tuple[tuple[ast.Name, ...], ...]
     assigned: tuple[ast.Assign, ...]
     outputs: tuple[ast.Output, ...]
@@ -30,24 +32,43 @@ class Names(Struct, frozen=True, eq=False):
 def names_of(declaration: ast.Node) -> Names:
     """The names in a declaration."""
     used: set[str] = set()
+    free: set[str] = set()
     values: list[tuple[ast.Name, ...]] = []
     assigned: list[ast.Assign] = []
     outputs: list[ast.Output] = []
-    waiting = [declaration]
+    waiting: list[tuple[ast.Node, frozenset[str]]] = [(declaration, frozenset())]
     while waiting:
-        node = waiting.pop()
+        node, around = waiting.pop()
         if isinstance(node, ast.Name):
             used.add(node.id)
+            free |= {node.id} - around
             continue
-        if isinstance(node, ast.Assign):
-            values.append(node.targets)
-            assigned.append(node)
-        elif isinstance(node, ast.Share | ast.ExprStatement) and node.name is not None:
-            values.append((node.name,))
-        elif isinstance(node, ast.Output):
-            outputs.append(node)
-        waiting += _read(node)
-    return Names(frozenset(used), tuple(values), tuple(assigned), tuple(outputs))
+        values += _named(node)
+        assigned += (node,) if isinstance(node, ast.Assign) else ()
+        outputs += (node,) if isinstance(node, ast.Output) else ()
+        part, bound = _inside(node)
+        waiting += [(n, around | bound if n is part else around) for n in _read(node)]
+    return Names(frozenset(used), frozenset(free), tuple(values), tuple(assigned), tuple(outputs))
+
+
+def _named(node: ast.Node) -> tuple[tuple[ast.Name, ...], ...]:
+    """The names that a statement gives to values, together."""
+    if isinstance(node, ast.Assign):
+        return (node.targets,)
+    return ((node.name,),) if isinstance(node, ast.Share | ast.ExprStatement) and node.name is not None else ()
+
+
+def _inside(node: ast.Node) -> tuple[ast.Node | None, frozenset[str]]:
+    """The part of a block, a loop or a comprehension in which it binds names that hide those of the file, and these."""
+    match node:
+        case ast.Block():
+            return node.body, frozenset(p.name.id for p in node.parameters)
+        case ast.For():
+            return node.body, frozenset(name for target in node.targets for name in ast.names(target))
+        case ast.Comprehension():
+            targets = [target for clause in node.clauses for target in clause.targets]
+            return node.item, frozenset(name for target in targets for name in ast.names(target))
+    return None, frozenset()
 
 
 def _read(node: ast.Node) -> list[ast.Node]:

@@ -61,8 +61,8 @@ class File:
 
     @cached_property
     def used(self) -> frozenset[str]:
-        """Every name that some declaration of the file uses."""
-        return frozenset(n for _, names in self.named for n in names.used)
+        """Every name of the file that some declaration uses."""
+        return frozenset(n for _, names in self.named for n in names.free)
 
     @cached_property
     def _weighted(self) -> list[tuple[int, int]]:

@@ -209,6 +209,28 @@ LINTS = (
         image("conv(8, 3)\nit * (gap -> linear(8) -> sigmoid)"),
     ),
     Code(
+        "channels-as-positions",
+        "The channels of an image are read as a sequence",
+        "A vision transformer makes a token of each position: `[C, H, W]` is flattened to `[C, H * W]` and turned "
+        "around (Dosovitskiy et al. 2020, section 3.1). Without the turn, attention and recurrent layers go over the "
+        "channels, and every size still fits. Where that is meant (channel attention), a `reshape` to the same shape "
+        "says so.",
+        image("patchify(8, 4) -> flatten(start=1) -> attention(2) -> reduce_mean(axis=0)"),
+        image("patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> reduce_mean(axis=0)"),
+    ),
+    Code(
+        "gate-along-features",
+        "The gate between positions mixes features",
+        "gMLP (Liu et al. 2021, section 2.1) weighs one half of the features by a linear map of the other half along "
+        "the positions. A linear layer acts along the features: without `permute` on both sides of it nothing moves "
+        "between positions.",
+        net("input x [16, 24]\nu, v = chunk(2, axis=-1)\nu * (v -> layernorm -> linear(12))"),
+        net(
+            "input x [16, 24]\nu, v = chunk(2, axis=-1)\n"
+            "u * (v -> layernorm -> permute((1, 0)) -> linear(16) -> permute((1, 0)))"
+        ),
+    ),
+    Code(
         "plain-depth",
         "Many layers in a row without a normalisation or a residual link",
         "The scale of signal and gradient multiplies from layer to layer. With PyTorch's initialisation (a third of "
