@@ -31,6 +31,9 @@ from netdsl.syntax import ast
 MOST_CHECKED = 200
 """How many cells `check` looks at; `netdsl experiment` looks at all before the first one is trained."""
 
+LATER = ("missing-argument",)
+"""Codes of what may follow from a mistake in another entry: the argument is there, and mistaken."""
+
 MOST_NAMED = 8
 """How many cells that don't check are named one by one."""
 
@@ -52,6 +55,15 @@ class Broken(Struct, frozen=True, eq=False):
     part: Literal["net", "recipe", "both"]
 
 
+class Blame(Struct, frozen=True, eq=False):
+    """Cells that do not check because of the `values` of a factor, and how that is told."""
+
+    factor: Factor
+    values: tuple[str, ...]
+    broken: list[Broken]
+    told: Diagnostic
+
+
 class ExperimentCheck:
     """Checks experiments; nets and recipes that several cells share are looked at once."""
 
@@ -67,14 +79,55 @@ class ExperimentCheck:
         read = read_experiment(self.module, node, self.elaborator.evaluator)
         yield from read.diagnostics
         if read.experiment is None:
+            yield from self._apart(read, read.fitting, most)[0] if read.fitting is not None else ()
             return
         cells = self._known(read.experiment, most)
-        broken = [found for cell in cells for found in self._broken(read, cell)]
-        known = {_key(d) for d in self.elaborator.diagnostics}  # a mistake of the recipe as it is written is told there
-        yield from _told(read.experiment, cells, [b for b in broken if _key(b.mistake) not in known], self.module)
-        if not broken:
+        if any(self._broken(read, cell) for cell in cells):
+            yield from self._mistaken(read, read.experiment, most)
+        else:
             yield from self._unmeasured(read, node, cells)
             yield from _hopeless(read.experiment)
+
+    def _mistaken(self, read: Read, experiment: Experiment, most: int) -> Iterator[Diagnostic]:
+        """The mistakes of factors, then those of cells without these."""
+        found, left = self._apart(read, experiment, most)
+        yield from found
+        if all(f.values or f.range is not None for f in left if f.of == "net"):
+            rest = replace(experiment, factors=_with_values(left))
+            cells = self._known(rest, most)
+            yield from _told(rest, cells, [b for cell in cells for b in self._new(read, cell)], self.module)
+
+    def _apart(self, read: Read, experiment: Experiment, most: int) -> tuple[list[Diagnostic], list[Factor]]:
+        """The mistakes of the net's arguments, and of every field of the recipe as if it alone varied: none hides
+        another. Also the factors, with the values that no mistake is blamed on."""
+        found: list[Diagnostic] = []
+        left: list[Factor] = []
+        for group in _groups(experiment.factors):
+            told, kept = self._narrowed(read, replace(experiment, factors=group), most)
+            found += told
+            left += kept
+        return found, left
+
+    def _narrowed(self, read: Read, part: Experiment, most: int) -> tuple[list[Diagnostic], list[Factor]]:
+        """The mistakes of factors that have to do with one another: those of values first, then those that are seen
+        without these values."""
+        of, cells = part.factors[0].of, self._known(part, most)
+        broken = [b for cell in cells for b in self._new(read, cell) if _belongs(b, of)]
+        blames = _blames(part, cells, broken, self.module)
+        if not blames:
+            told = list(_told(part, cells, broken, self.module))
+            return told, [_without(f, cells, broken) for f in part.factors]
+        told, factors = [b.told for b in blames], [_left(f, blames) for f in part.factors]
+        kept = _with_values(factors)
+        if len(kept) < (len(factors) if of == "net" else 1):
+            return told, factors  # nothing is left, or nothing that the net could be made with
+        further, left = self._narrowed(read, replace(part, factors=kept), most)
+        return told + further, [*left, *(f for f in factors if f not in kept)]
+
+    def _new(self, read: Read, cell: Cell) -> list[Broken]:
+        """The mistakes of a cell that are not told where the recipe is written."""
+        known = {_key(d) for d in self.elaborator.diagnostics}
+        return [b for b in self._broken(read, cell) if _key(b.mistake) not in known]
 
     def _known(self, experiment: Experiment, most: int) -> list[Cell]:
         """The cells that are known before anything is trained: of a search through ranges, one at their lower ends."""
@@ -82,17 +135,16 @@ class ExperimentCheck:
             return list(islice(experiment.cells(), most))
         return [experiment.cell(tuple(f"{f.range.low:.12g}" if f.range else f.values[0] for f in experiment.factors))]
 
-    def _broken(self, read: Read, cell: Cell) -> Iterator[Broken]:
+    def _broken(self, read: Read, cell: Cell) -> list[Broken]:
         """The mistakes of a cell: in its net and its recipe, or between them."""
         net, resolved = self._net(read, cell.net), self._recipe(read, cell.recipe)
-        if isinstance(net, Diagnostic):
-            yield Broken(cell, net, "net")
-        yield from (Broken(cell, mistake, "recipe") for mistake in _wrong(cell, resolved))
+        broken = [Broken(cell, net, "net")] if isinstance(net, Diagnostic) else []
+        broken += [Broken(cell, mistake, "recipe") for mistake in _wrong(cell, resolved)]
         if isinstance(net, CheckedNet) and resolved.recipe is not None:
             found = demands(net, resolved.recipe, resolved.places)
             unfit = next((d for d in found if d.severity == "error"), None)
-            if unfit is not None:
-                yield Broken(cell, unfit, "both")
+            broken += [Broken(cell, unfit, "both")] if unfit is not None else []
+        return broken
 
     def _net(self, read: Read, arguments: Mapping[str, str]) -> CheckedNet | Diagnostic | None:
         key = tuple(f"{n}={v}" for n, v in arguments.items())
@@ -126,6 +178,27 @@ class ExperimentCheck:
                 if len(lacking) < len(recipes):
                     message += f" with `{', '.join(f'{path} = {value}' for path, value in settings.items())}`"
                 yield diagnostic("unknown-measure", message, self.module.place(name.at), hint)
+
+
+def _belongs(broken: Broken, part: str) -> bool:
+    """Whether a mistake is one of the net or of the recipe, and can not follow from that in another entry."""
+    return broken.part == part and broken.mistake.code not in LATER
+
+
+def _groups(factors: tuple[Factor, ...]) -> list[tuple[Factor, ...]]:
+    """Factors that have to do with one another: the arguments of the net, and all of one field of the recipe."""
+    groups: dict[str, list[Factor]] = {}
+    for factor in factors:
+        groups.setdefault("" if factor.of == "net" else factor.path.partition(".")[0], []).append(factor)
+    return [tuple(group) for group in groups.values()]
+
+
+def _without(factor: Factor, cells: Sequence[Cell], broken: Sequence[Broken]) -> Factor:
+    """A factor without the values with which no cell checks."""
+    wrong = {b.cell.label for b in broken}
+    fine = {c.values[factor.path] for c in cells if c.label not in wrong}
+    kept = [(v, p) for v, p in zip(factor.values, factor.places, strict=True) if v in fine]
+    return replace(factor, values=tuple(v for v, _ in kept), places=tuple(p for _, p in kept))
 
 
 def _wrong(cell: Cell, resolved: Resolved) -> Sequence[Diagnostic]:
@@ -181,33 +254,57 @@ def _shown(entry: ast.Entry) -> Iterator[ast.Name]:
 def _told(
     experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
 ) -> Iterator[Diagnostic]:
-    """The mistakes of cells, by what they are blamed on: what varies, the whole experiment, or single values."""
-    for factor in experiment.factors:
-        refused = [b for b in broken if b.mistake.message.startswith(astray(factor.path))]
-        if refused and len(refused) == len(cells):
-            yield replace(refused[0].mistake, at=factor.at)
-            broken = [b for b in broken if b not in refused]
-    if len(cells) > 1 and _all_alike(cells, broken):
-        yield _unfit("no cell checks", broken[0].mistake, experiment.at, module)
-    else:
-        yield from _of_values(experiment, cells, broken, module)
-
-
-def _of_values(
-    experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module
-) -> Iterator[Diagnostic]:
-    """A mistake for each value with which no cell checks, and one for the rest."""
-    rest = list(broken)
-    for factor in experiment.factors:
-        for value, place in zip(factor.values, factor.places, strict=True):
-            blamed = _blamed(factor, value, cells, rest)
-            if blamed:
-                rest = [b for b in rest if b not in blamed]
-                yield _unfit(f"no cell with `{factor.path} = {value}` checks", blamed[0].mistake, place, module)
-    if len(rest) == 1:
+    """The mistakes of cells, by what they are blamed on: what varies, single values, or the whole experiment."""
+    blames = _blames(experiment, cells, broken, module)
+    yield from (b.told for b in blames)
+    rest = _without_those(broken, blames)
+    if len(cells) > 1 and _all_alike(cells, rest):
+        yield _unfit("no cell checks", rest[0].mistake, experiment.at, module)
+    elif len(rest) == 1:
         yield _unfit(f"the cell `{rest[0].cell.label}` does not check", rest[0].mistake, experiment.at, module)
     elif rest:
         yield _several(experiment, len(cells), rest)
+
+
+def _blames(experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken], module: Module) -> list[Blame]:
+    """The factors that name nothing, and the values with which no cell checks, for one reason each."""
+    found = list(_astray(experiment, cells, broken))
+    rest = _without_those(broken, found)
+    if len(cells) > 1 and _all_alike(cells, rest):
+        return found
+    for factor in experiment.factors:
+        for value, place in zip(factor.values, factor.places, strict=True):
+            blamed = _blamed(factor, value, cells, _without_those(rest, found))
+            if blamed:
+                told = _unfit(f"no cell with `{factor.path} = {value}` checks", blamed[0].mistake, place, module)
+                found.append(Blame(factor, (value,), blamed, told))
+    return found
+
+
+def _astray(experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Broken]) -> Iterator[Blame]:
+    """The factors that name nothing."""
+    for factor in experiment.factors:
+        refused = [b for b in broken if b.mistake.message.startswith(astray(factor.path))]
+        if refused and len(refused) == len(cells):
+            yield Blame(factor, factor.values, refused, replace(refused[0].mistake, at=factor.at))
+
+
+def _without_those(broken: Sequence[Broken], blames: Sequence[Blame]) -> list[Broken]:
+    gone = {id(b) for blame in blames for b in blame.broken}
+    return [b for b in broken if id(b) not in gone]
+
+
+def _left(factor: Factor, blames: Sequence[Blame]) -> Factor:
+    """A factor without the values that something is blamed on; one that names nothing has none and no range left."""
+    gone = {value for b in blames if b.factor is factor for value in b.values}
+    kept = [(v, p) for v, p in zip(factor.values, factor.places, strict=True) if v not in gone]
+    astray = any(b.factor is factor and b.values == factor.values for b in blames)
+    ends = None if astray else factor.range
+    return replace(factor, values=tuple(v for v, _ in kept), places=tuple(p for _, p in kept), range=ends)
+
+
+def _with_values(factors: Iterable[Factor]) -> tuple[Factor, ...]:
+    return tuple(f for f in factors if f.values or f.range is not None)
 
 
 def _all_alike(cells: Sequence[Cell], broken: Sequence[Broken]) -> bool:

@@ -31,10 +31,11 @@ MOST_SEEDS = 10_000
 
 
 class Read(Struct, frozen=True, eq=False):
-    """An experiment and every mistake in its entries. `experiment` is None where there is one; `net`: the net that it
-    is for, where that is known."""
+    """An experiment and every mistake in its entries. `experiment` is None where there is one; `fitting` is made of the
+    entries without any; `net`: the net that it is for, where that is known."""
 
     experiment: Experiment | None
+    fitting: Experiment | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     net: NetReference | None = None
     recipe: tuple[Module, str] | None = None
@@ -77,13 +78,7 @@ class _Reader(Shown):
         self._fields()
         self._attempt(self._recipe)
         self._attempt(self._net)
-        factors = tuple(f for n in self._of(ast.Vary) if (f := self._attempt(self._factor, n)) is not None)
-        twice = {f.path: f for f in reversed(factors)}
-        for later in factors:
-            if twice[later.path] is not later:
-                first = Label("first varied here", twice[later.path].at)
-                self._report(fault("duplicate-field", f"`{later.path}` varies twice", later.at, None, first))
-        self.factors = twice
+        factors = self._varying()
         search = self._attempt(self._search)
         seeds = self._attempt(self._seeds)
         measures = self._measures()
@@ -91,14 +86,15 @@ class _Reader(Shown):
         figures = self._each(ast.Plot, self._figure)
         self._attempt(self._check_size, factors, search)
         self._attempt(self._check_objective, search, measures)
-        if self.silent or any(d.severity == "error" for d in self.found) or self.net is None:
-            return Read(None, tuple(self.found), self.net, self.recipe)
+        if self.net is None:
+            return Read(None, None, tuple(self.found), self.net, self.recipe)
         made = Experiment(
             name=self.node.name.id, doc=self.node.doc, net=self.net.name, factors=factors,
             recipe=self.recipe[1] if self.recipe else None, search=search, seeds=seeds or 1, measures=measures,
             comparisons=comparisons, figures=figures, at=self.module.place(self.node.name.at),
         )  # fmt: skip
-        return Read(made, tuple(self.found), self.net, self.recipe)
+        wrong = self.silent or any(d.severity == "error" for d in self.found)
+        return Read(None if wrong else made, made, tuple(self.found), self.net, self.recipe)
 
     def _fields(self) -> None:
         """The entries with a name of their own, each once."""
@@ -174,6 +170,16 @@ class _Reader(Shown):
         return tuple(p.name.id for p in block.block.declaration.parameters if p.name.id not in given)
 
     # What varies
+
+    def _varying(self) -> tuple[Factor, ...]:
+        """The factors, each path once."""
+        factors = tuple(f for n in self._of(ast.Vary) if (f := self._attempt(self._factor, n)) is not None)
+        self.factors = {f.path: f for f in reversed(factors)}
+        for later in factors:
+            if self.factors[later.path] is not later:
+                before = Label("first varied here", self.factors[later.path].at)
+                self._report(fault("duplicate-field", f"`{later.path}` varies twice", later.at, None, before))
+        return tuple(f for f in factors if self.factors[f.path] is f)
 
     def _factor(self, node: ast.Vary) -> Factor:
         path, at = node.path.id, self._place(node.path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from paths import ROOT
 
@@ -160,6 +162,35 @@ def test_every_path_that_is_no_field_is_told_at_its_place() -> None:
     assert "did you mean `optimizer.lr`?" in found[0].hints[0].message
     searched = "vary optimizer.lrr = log(1e-3, 1e-1)\nsearch = random(3)\nmeasure = [test.loss]"
     assert mistakes(searched) == [("unknown-field", "optimizer.lrr")]
+
+
+EVERY = {
+    "vary widht = [8, 16]": ("unknown-path", "widht"),
+    'vary width = [8, "wide"]': ("unfit-cell", '"wide"'),
+    "vary depth = [1, 2.5]": ("unfit-cell", "2.5"),
+    "vary depth = [-1, 2]": ("unfit-cell", "-1"),
+    "vary optimizer.rate = [1e-3, 1e-2]": ("unknown-field", "optimizer.rate"),
+    "vary optimizer = [sgd(0.1), adamw(-1)]": ("unfit-cell", "adamw(-1)"),
+    "vary batch = [16, -3]": ("unfit-cell", "-3"),
+    "vary loss = [cross_entropie, mse]": ("unfit-cell", "cross_entropie"),
+    "vary epochs = [1, 1]": ("bad-value", "1"),
+    "vary seed = [1, 2]": ("unknown-path", "seed"),
+}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_mistake_in_what_varies_hides_none_of_another(seed: int) -> None:
+    """Whatever stands beside it: what a pass over the entries finds, the net's arguments, every field of the recipe."""
+    every = Random(seed).sample(list(EVERY), 5)
+    paths: dict[str, str] = {entry.split()[1]: entry for entry in every}
+    told = mistakes("\n".join(["recipe = Short", *paths.values(), "measure = [test.top1]"]))
+    assert sorted(told) == sorted(EVERY[entry] for entry in paths.values())
+
+
+def test_a_cell_that_does_not_check_is_told_beside_mistaken_values() -> None:
+    net = NET.replace("linear(width)", "linear(width - 6 * depth)")
+    told = mistakes("vary width = [8, 40]\n vary depth = [1, 2]\n vary batch = [0, 4]\n measure = [params]", net)
+    assert sorted(told) == [("unfit-cell", "0"), ("unfit-cell", "E")]
 
 
 def test_a_mistake_of_the_net_itself_is_told_there_alone() -> None:
