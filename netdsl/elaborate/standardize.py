@@ -48,10 +48,11 @@ def _own(main: Definition, source: Value) -> Step | None:
 
 def in_units(program: Program, mean: tuple[float, ...], std: tuple[float, ...]) -> Program:
     """The program whose main output, and others of its type, are `y * std + mean`: it learns standardised targets and
-    gives them in their own units. Written with the inverse statistics, `(y - (-mean / std)) / (1 / std)`."""
+    gives them in their own units. Written with the inverse statistics, `(y - (-mean / std)) / (1 / std)`. There are as
+    many as the output has channels or, of a row for each of several graphs or nodes, columns."""
     main = program.main
     kind = next(o for o in main.outputs if not o.training).value.type
-    op = _inverse(mean, std).resolve(kind)
+    op = _inverse(mean, std, axis=0 if kind.shape[0] == len(mean) else -1).resolve(kind)
     name = _free(UNITS, {layer.name for layer in main.layers})
     values = {
         o.value: Value(_free_name(f"{o.value.name}_units", main), kind) for o in main.outputs if o.value.type.same(kind)
@@ -73,9 +74,10 @@ def gives_units(step: Step) -> bool:
     return named and isinstance(step.callee, Op) and step.callee.kind == NAME
 
 
-def _inverse(mean: tuple[float, ...], std: tuple[float, ...]) -> Op:
+def _inverse(mean: tuple[float, ...], std: tuple[float, ...], axis: int) -> Op:
     """`standardize` with the statistics that undo those given."""
-    return REGISTRY[NAME](mean=tuple(-m / s for m, s in zip(mean, std, strict=True)), std=tuple(1 / s for s in std))
+    shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
+    return REGISTRY[NAME](mean=shift, std=tuple(1 / s for s in std), axis=axis)
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -67,3 +67,9 @@ def _check_size(file: Path, what: str, shape: tuple[int, ...], dtype: np.dtype[A
         f"{declared}, and {said(there or 0)} of memory are free",
         "images in files are read while training",
     )
+
+
+def beyond(name: str, value: int, limit: int, where: str) -> tuple[str, str | None]:
+    """The message, and a hint, for a whole number of an input that no vector of `limit` is for."""
+    message = f"{where} has {value:,} for `{name}`, and the net has vectors for 0 to {limit - 1:,}"
+    return message, "numbers are counted from 0; padding needs one of its own, such as 0" if value < 0 else None

@@ -24,7 +24,8 @@ class GraphArrays(Struct, frozen=True, eq=False):
     """Graphs one behind the other. `features` [nodes, F] float32; `edges` [2, E] numbers of nodes of all graphs, each
     edge once in both directions, graph by graph; `edge_features` [E, K] or None; `nodes_until` and `edges_until`
     [graphs + 1]: where each graph begins; `labels`: what the file says of each graph, or of each node, or None;
-    `masks`: which graphs are of a split, bool [graphs], by the name of the split."""
+    `masks`: which graphs, or which nodes of all graphs, are of a split, bool [graphs] or [nodes], by the name of the
+    split; `groups`: what each graph belongs to, where that was asked for."""
 
     name: str
     features: np.ndarray
@@ -35,6 +36,7 @@ class GraphArrays(Struct, frozen=True, eq=False):
     labels: np.ndarray | None
     class_names: tuple[str, ...] = ()
     masks: Mapping[str, np.ndarray] = {}
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.nodes_until) - 1
@@ -72,11 +74,11 @@ def load_graph_arrays(path: Path) -> dict[str, Any]:
     return own | arrays
 
 
-def load_graphs(path: Path, single: bool = False) -> GraphArrays:
-    """The graphs of a file or folder; `single`: a file may be one graph, without a word about it. Raises DataError,
-    which names the graph, the edge or the line."""
+def load_graphs(path: Path, single: bool = False, group: str = "") -> GraphArrays:
+    """The graphs of a file or folder; `single`: a file may be one graph, without a word about it; `group`: the array of
+    what graphs belong to. Raises DataError, which names the graph, the edge or the line."""
     arrays = _tu_arrays(path) if path.is_dir() else load_graph_arrays(path)
-    for name in ("features", "edges"):
+    for name in ("features", "edges", *([group] if group else [])):
         if name not in arrays:
             raise DataError("missing-column", f"{path} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     features = _floats(arrays["features"], "features", path)
@@ -89,9 +91,10 @@ def load_graphs(path: Path, single: bool = False) -> GraphArrays:
     described = None if described is None else described[taken]
     edges_until = np.searchsorted(edges[1], until)
     labels = _each_graph(arrays.get("labels"), "labels", until, path, or_node=True)
-    masks = {name: _mask(arrays[name], name, until, path) for name in MASKS if name in arrays}
+    masks = _masks(arrays, until, path)
     names = _names(arrays, path)
-    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, masks)
+    groups = arrays[group] if group else None
+    return GraphArrays(path.name, features, edges, described, until, edges_until, labels, names, masks, groups)
 
 
 def _as_one(arrays: dict[str, Any], nodes: int) -> dict[str, Any]:
@@ -205,8 +208,7 @@ def _each_graph(array: Any, name: str, until: np.ndarray, path: Path, or_node: b
     if array.ndim not in (1, 2) or len(array) not in ((graphs, nodes) if or_node else (graphs,)):
         more = f" of {nodes} nodes" if or_node else ""
         message = f"{path}: `{name}` is {list(array.shape)}, and there are {graphs} graphs{more}"
-        hint = "`graph(...)` reads nodes that are divided one by one" if len(array) == nodes else None
-        raise DataError("unpaired-samples", message, hint)
+        raise DataError("unpaired-samples", message)
     found: np.ndarray = array
     return found
 
@@ -220,12 +222,21 @@ def _names(arrays: dict[str, Any], path: Path) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
+def _masks(arrays: Mapping[str, Any], until: np.ndarray, path: Path) -> dict[str, np.ndarray]:
+    """The masks by name: all of graphs, or all of nodes."""
+    masks = {name: _mask(arrays[name], name, until, path) for name in MASKS if name in arrays}
+    if len({len(mask) for mask in masks.values()}) > 1:
+        have = ", ".join(f"`{name}` is [{len(mask)}]" for name, mask in masks.items())
+        raise DataError("unpaired-samples", f"{path}: {have}: some divide graphs, and others nodes")
+    return masks
+
+
 def _mask(given: Any, name: str, until: np.ndarray, path: Path) -> np.ndarray:
-    """The graphs of a split, as bool [graphs]."""
-    mask = _each_graph(given, name, until, path)
+    """The graphs of a split, as bool [graphs], or the nodes of all graphs, [nodes]."""
+    mask = _each_graph(given, name, until, path, or_node=True)
     if mask is None or mask.ndim != 1 or mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
         have = f"{list(given.shape)} of {given.dtype}"
-        raise DataError("data-type", f"{path}: `{name}` is {have}, not true or false (1 or 0) for each graph")
+        raise DataError("data-type", f"{path}: `{name}` is {have}, not true or false (1 or 0) for each graph, or node")
     return mask.astype(bool)
 
 

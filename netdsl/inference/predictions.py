@@ -17,7 +17,7 @@ from netdsl.inference.samples import batches, samples, takes_graphs
 from netdsl.inference.test_time import Compute, averaged
 from netdsl.inference.trained import Trained
 from netdsl.recipe.losses import Bce
-from netdsl.recipe.metrics import LABELS, NODES, is_yes_or_no, label_names
+from netdsl.recipe.metrics import LABELS, NODES, NUMBERS, is_yes_or_no, label_names
 
 Prediction = dict[str, Any]
 
@@ -140,7 +140,7 @@ def softmax(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def is_numbers(trained: Trained) -> bool:
-    return trained.task == "numbers" or trained.recipe.loss.task in ("numbers", "pairs")
+    return trained.task in NUMBERS or trained.recipe.loss.task in ("numbers", "pairs")
 
 
 def is_sigmoid(trained: Trained) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from netdsl.inference.arrays import load_array, load_arrays
+from netdsl.inference.arrays import beyond, load_array, load_arrays
 from netdsl.inference.columns import Input, encoded, for_inputs
 from netdsl.inference.errors import DataError
 from netdsl.inference.graphs import load_graphs
@@ -143,7 +143,19 @@ def _arrays(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
         found = _with_axis(found, trained)
     _check_shape(trained, tuple(found[0].shape[1:]), path)
     _check_rows(found, trained.inputs, path)
+    _check_limits(trained, found, path)
     return found
+
+
+def _check_limits(trained: Trained, found: tuple[np.ndarray, ...], path: Path) -> None:
+    """Raise DataError for a whole number that the net has no vector for: onnxruntime counts negative ones from the
+    end."""
+    for x, given in zip(found, trained.inputs, strict=True):
+        limit = trained.limits.get(given.name)
+        if limit is None or not len(wrong := np.argwhere((x < 0) | (x >= limit))):
+            continue
+        at = tuple(wrong[0].tolist())
+        raise DataError("data-value", *beyond(given.name, int(x[at]), limit, f"sample {at[0] + 1} of {path}"))
 
 
 def _check_rows(found: tuple[np.ndarray, ...], inputs: Sequence[Input], path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
     what data depend on; `columns`: of a table; `task`: empty where that is not known; `targets`: columns to predict;
     `fold`: the part of a cross-validation that it is tested on; `view`: how images in files are resized and cut;
     `written`: how numbers and cells stand in CSV files; `tokenizer`: the file of what makes tokens of a text.
-    `constraints`: what must hold of the sizes that are called `names`."""
+    `constraints`: what must hold of the sizes that are called `names`; `limits`: of inputs whose whole numbers are
+    looked up, how many vectors there are."""
 
     compute: Callable[..., tuple[np.ndarray, ...]]
     shape: tuple[Size, ...]
@@ -49,6 +50,7 @@ class Trained(Struct, frozen=True, eq=False, kw_only=True):
     units: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     names: tuple[str | None, ...] = ()
     constraints: tuple[str, ...] = ()
+    limits: Mapping[str, int] = {}
     inputs: tuple[Input, ...] = ()
     columns: tuple[Column, ...] = ()
     task: str = ""
@@ -113,6 +115,7 @@ def of_session(session: Session) -> Trained:
     return Trained(
         compute=session.every, shape=next(iter(session.inputs.values()))[0][1:], outputs=outputs, kept=session.outputs,
         classes=names, recipe=Recipe(loss=loss(), outputs=weights), view=view, constraints=session.constraints,
+        limits=session.limits,
         names=next(iter(session.names.values()))[1:], task=task, targets=tuple(prediction.get("targets", ())),
         columns=_decoded(said.get("columns", "[]"), tuple[Column, ...]),
         written=msgspec.structs.replace(ANY_CSV, **{n: notation[n] for n in NOTATION if n in notation}),

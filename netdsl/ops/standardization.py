@@ -4,7 +4,7 @@ from math import prod
 from typing import Any, Literal
 
 from netdsl.ops.base import Buffer, Call, Example, Graph, Op, Operand, OpError, Torch, known, register
-from netdsl.ops.features import floating
+from netdsl.ops.features import axis_of, floating
 from netdsl.ops.lowering import reduction
 from netdsl.sizes.constraints import Assumptions
 from netdsl.tensors import TensorType
@@ -40,9 +40,10 @@ Statistics = float | tuple[float, ...]
 
 @register("standardize")
 class Standardize(Op, frozen=True):
-    """`(x - mean) / std` with fixed statistics per channel (the first axis), at the net's input: the net then takes raw
-    pixels wherever it runs. Numbers for all channels or one for each; a recipe may replace them by those of the
-    training data. ImageNet's are `mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)`.
+    """`(x - mean) / std` with fixed statistics per channel, at the net's input: the net then takes raw pixels wherever
+    it runs. Channels are the first axis, or `axis`: -1 for rows of features. Numbers for all channels or one for each;
+    a recipe may replace them by those of the training data. ImageNet's are
+    `mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)`.
 
     `per=pixel` keeps one number for every pixel and channel among the weights, at first those of `mean` and `std`
     (He et al., 2016, on CIFAR). `per=image` takes every sample's own mean and deviation over all axes, the latter at
@@ -52,12 +53,14 @@ class Standardize(Op, frozen=True):
     mean: Statistics = 0.0
     std: Statistics = 1.0
     per: Literal["channel", "pixel", "image"] = "channel"
+    axis: int = 0
 
     is_layer = True
     examples = (
         Example("standardize(mean=(0.4, 0.5, 0.6), std=0.25)", ("[3, 4, 5]",)),
         Example("standardize(mean=0.1, std=0.3)", ("[1, 4, 5]",)),
         Example("standardize(mean=0.5)", ("[7]",)),
+        Example("standardize(mean=(0.4, 0.6, 2), std=0.25, axis=-1)", ("[5, 3]",)),
         Example("standardize(mean=(0.4, 0.6), std=0.25, per=pixel)", ("[2, 4, 5]",)),
         Example("standardize(per=image)", ("[2, 4, 5]",)),
     )
@@ -65,6 +68,9 @@ class Standardize(Op, frozen=True):
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         x = floating(inputs[0], "standardize")
         channels = self._shape(x)[0]
+        if self.axis and self.per != "channel":
+            message = f"`axis` is that of channels, and there are none with `per={self.per}`"
+            raise OpError(message, argument="axis", code="argument-conflict")
         if self.per == "image":
             self._count(x)
             if (self.mean, self.std) != (0.0, 1.0):
@@ -106,7 +112,8 @@ class Standardize(Op, frozen=True):
     def _shape(self, x: TensorType) -> tuple[int, ...]:
         if x.rank < 1:
             raise OpError(f"`standardize` needs channels, found {x}", operand=0)
-        channels = known(x.shape[0], "the number of channels")
+        axis = axis_of(x, self.axis)
+        channels = known(x.shape[axis], "the number of channels")
         if self.per == "pixel":
             return (channels, *(known(size, "the size of a sample") for size in x.shape[1:]))
-        return (channels, *(1,) * (x.rank - 1))
+        return (channels, *(1,) * (x.rank - 1 - axis))

@@ -12,19 +12,21 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
 from netdsl.ir.model import Definition, Program
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
-from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
-from netdsl.recipe.metrics import METRICS, MOST_PAIRED, always_measured
+from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
+from netdsl.recipe.metrics import METRICS, MOST_PAIRED, NUMBERS, always_measured
 from netdsl.recipe.places import Places
 from netdsl.recipe.schedules import Plateau
 from netdsl.recipe.schema import Recipe
 from netdsl.source import Place
 from netdsl.tensors import TensorType
 
+OF_NODES = CrossEntropy | Bce | L1 | Mse | Huber
+"""Losses that compare with targets of nodes: classes, labels or numbers."""
 RANKS = {"classes": 1, "mask": 3, "tokens": 2, "nodes": 2}
 ASKED = {
     "classes": "one class for a sample, `[classes]`", "mask": "a class for every pixel, `[classes, H, W]`",
     "tokens": "a class at every position, `[length, classes]`",
-    "nodes": "a class or labels for every node, `[nodes, classes]`",
+    "nodes": "a class, labels or numbers for every node, `[nodes, classes]`",
 }  # fmt: skip
 """What the targets of each task ask of an output."""
 
@@ -142,7 +144,7 @@ def _shape(main: MainOutput, recipe: Recipe, places: Places) -> Iterator[Diagnos
     elif wanted is not None and main.type.rank != wanted:
         message = f"the net gives {main.type} for a sample, and `{component_name(data)}` asks for {ASKED[data.task]}"
         yield _mistake("unfit-loss", message, main, places.at("data"), "its targets", _reshape(main, wanted))
-    elif wanted not in (None, 1) and not isinstance(loss, CrossEntropy | (Bce if data.task == "nodes" else DiceCe)):
+    elif wanted not in (None, 1) and not isinstance(loss, OF_NODES if data.task == "nodes" else CrossEntropy | DiceCe):
         message = f"`{name}` cannot compare with the targets of `{component_name(data)}`: {ASKED[data.task]}"
         yield diagnostic("unfit-loss", message, at, "use `loss = cross_entropy`")
     elif isinstance(loss, DiceCe) and main.type.rank != 3:
@@ -254,7 +256,7 @@ def _deciding(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 def _always(recipe: Recipe) -> tuple[str, ...]:
     """The metrics that are measured unasked; where only the data know the task, those of any task."""
-    return always_measured(recipe.data.task) if recipe.data.sure else ("top1", "rmse")
+    return always_measured(recipe.data.task) if _has_classes(recipe) else ("top1", "rmse")
 
 
 def measured(recipe: Recipe) -> tuple[str, ...]:
@@ -264,9 +266,9 @@ def measured(recipe: Recipe) -> tuple[str, ...]:
 
 def _unmeasurable(metric: str, main: MainOutput, recipe: Recipe) -> str | None:
     """Why a metric has no meaning for what a net is trained to do; None where it has, or only the data know."""
-    of_classes = recipe.data.sure or recipe.loss.task == "classes"
+    of_classes = _has_classes(recipe) or recipe.loss.task == "classes"
     kind = METRICS[metric]
-    if kind.tasks == ("numbers",):
+    if kind.tasks == NUMBERS:
         return f"it is for regression targets, and {_trained_for(recipe)}" if of_classes else None
     if kind.tasks == ("tokens",):
         return "it is for tokens" if recipe.data.sure and recipe.data.task != "tokens" else None
@@ -284,6 +286,11 @@ def _uncountable(metric: str, classes: int) -> str | None:
     if METRICS[metric].pairs and classes > MOST_PAIRED:
         return f"the net tells {classes:,} classes apart, and pairs of classes are counted for {MOST_PAIRED:,} at most"
     return None
+
+
+def _has_classes(recipe: Recipe) -> bool:
+    """Whether targets are classes or labels whatever the loss is: those of nodes may be numbers."""
+    return recipe.data.sure and (recipe.data.task != "nodes" or recipe.loss.task == "classes")
 
 
 def _trained_for(recipe: Recipe) -> str:

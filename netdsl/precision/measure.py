@@ -9,7 +9,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from netdsl.backends.onnx.session import Session
-from netdsl.recipe.metrics import LABELS, METRICS, NODES, headline
+from netdsl.recipe.metrics import LABELS, METRICS, NODES, NUMBERS, headline
 from netdsl.training.data.dataset import DataSet
 from netdsl.training.evaluate import Evaluator, first_output
 from netdsl.training.export import forward_of
@@ -86,7 +86,7 @@ class Agreement:
     def add(self, expected: np.ndarray, found: np.ndarray) -> None:
         self.largest = max(self.largest, largest(expected))
         self.difference = max(self.difference, largest_difference(expected, found))
-        if self.task in ("numbers", "pairs"):
+        if self.task in (*NUMBERS, "pairs"):
             return
         axis = -1 if self.task in ("tokens", "tags", *NODES) else 1
         known = np.isnan(expected) == np.isnan(found)

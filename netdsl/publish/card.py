@@ -17,6 +17,7 @@ from netdsl.render.paint import visible
 PIPELINES = {
     "classes": "image-classification", "distributions": "image-classification", "mask": "image-segmentation",
     "tokens": "text-generation", "tags": "token-classification", "nodes": "graph-ml", "node_labels": "graph-ml",
+    "node_numbers": "graph-ml",
 }  # fmt: skip
 TABULAR = {"numbers": "tabular-regression", "classes": "tabular-classification"}
 NAMED = 40

@@ -10,7 +10,7 @@ from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import Images, MaskFolder, Npz, Text
+from netdsl.recipe.sources import ImageFolder, Images, MaskFolder, Npz, Text
 
 RANDOM = (RandomResizedCrop, ScaleJitter, Affine, RandomErasing)
 RANGES = ("scale", "ratio")
@@ -55,8 +55,11 @@ def _order(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _images(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """Images are resized before they are cut."""
+    """Images are resized before they are cut; a pattern of their names says once what they belong to."""
     data = recipe.data
+    if isinstance(data, ImageFolder | MaskFolder) and data.group and data.group.count("{}") != 1:
+        message = f'`group="{data.group}"` says nothing of what an image belongs to: `{{}}` stands for it, once'
+        yield diagnostic("bad-value", message, places.at("data.group"), '`group="{}_*"`, or `"{}/*"` for folders')
     if isinstance(data, Images) and data.resize and data.crop > data.resize:
         message = f"`crop={data.crop}` is larger than `resize={data.resize}`: images are resized, then cut"
         yield diagnostic("unfit-size", message, places.at("data.crop"))

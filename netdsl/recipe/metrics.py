@@ -12,13 +12,15 @@ CLASSES = ("classes", "mask", "tokens", "tags", "nodes")
 """Tasks whose targets are one of several classes, for a sample or at each of its places."""
 LABELS = ("labels", "node_labels")
 """Tasks whose targets are labels, several of which may hold, for a sample or at each of its places."""
-NODES = ("nodes", "node_labels")
+NUMBERS = ("numbers", "node_numbers")
+"""Tasks whose targets are numbers, of a sample or of each node."""
+NODES = ("nodes", "node_labels", "node_numbers")
 """Tasks whose targets are those of the nodes of graphs."""
 
 TARGETS = {
     "classes": "classes", "distributions": "shares of classes", "mask": "masks", "tokens": "the next tokens",
     "tags": "classes of places", "nodes": "classes of nodes", "labels": "labels", "node_labels": "labels of nodes",
-    "numbers": "numbers", "pairs": "other views",
+    "numbers": "numbers", "node_numbers": "numbers of nodes", "pairs": "other views",
 }  # fmt: skip
 """The targets of each task, for readers."""
 
@@ -65,9 +67,9 @@ METRICS: dict[str, MetricKind] = {
     "confusion": MetricKind(CLASSES, "confusion matrix", pairs=True, number=False),
     "confidence": MetricKind(CLASSES, "confidence"),
     "calibration_error": MetricKind(CLASSES, "calibration error", higher=False),
-    "rmse": MetricKind(("numbers",), "rmse", fraction=False, higher=False),
-    "mae": MetricKind(("numbers",), "mae", fraction=False, higher=False),
-    "r2": MetricKind(("numbers",), "R2", fraction=False),
+    "rmse": MetricKind(NUMBERS, "rmse", fraction=False, higher=False),
+    "mae": MetricKind(NUMBERS, "mae", fraction=False, higher=False),
+    "r2": MetricKind(NUMBERS, "R2", fraction=False),
     "perplexity": MetricKind(("tokens",), "perplexity", fraction=False, higher=False),
     "bits_per_byte": MetricKind(("tokens",), "bits per byte", fraction=False, higher=False),
 }
@@ -84,7 +86,9 @@ else:
 
 def always_measured(task: str) -> tuple[str, ...]:
     """The metrics that are measured also where no recipe asks for them."""
-    of_task = {"numbers": ("rmse",), "mask": ("top1", "mean_iou"), "tokens": ("top1", "perplexity", "bits_per_byte")}
+    if task in NUMBERS:
+        return ("rmse",)
+    of_task = {"mask": ("top1", "mean_iou"), "tokens": ("top1", "perplexity", "bits_per_byte")}
     return of_task.get(task, ("top1",))
 
 
@@ -100,4 +104,6 @@ def title(name: str) -> str:
 
 def headline(task: str) -> str:
     """The metric that tells how good a net of this task is."""
-    return {"numbers": "rmse", "mask": "mean_iou", "tokens": "loss", "pairs": "loss"}.get(task, "top1")
+    if task in NUMBERS:
+        return "rmse"
+    return {"mask": "mean_iou", "tokens": "loss", "pairs": "loss"}.get(task, "top1")

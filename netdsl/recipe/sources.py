@@ -152,6 +152,16 @@ class FashionMnist(Data, frozen=True, tag="fashion_mnist"):
         return 1, 28, 28
 
 
+Group = Annotated[
+    str,
+    Meta(
+        description="what images belong to, such as a patient, never divided: `{}` in the pattern of their names, "
+        "`{}_*` or `{}/*`"
+    ),
+]
+"""Names of files with `*` for anything, and `{}` for what they belong to."""
+
+
 class Images(Data, frozen=True, kw_only=True):
     """Image files.
 
@@ -179,6 +189,7 @@ class ImageFolder(Images, frozen=True, tag="imagefolder"):
     """
 
     folder: Folder
+    group: Group = ""
 
 
 class Table(Images, frozen=True, kw_only=True):
@@ -244,6 +255,7 @@ class MaskFolder(Images, frozen=True, tag="maskfolder"):
     classes: Annotated[tuple[str, ...], Meta(description="names of the classes, from 0; none: their numbers")] = ()
     colors: Annotated[tuple[Color, ...], Meta(description="colour of each class in the masks, from 0: `#80c020`")] = ()
     ignore_color: Annotated[Color | None, Meta(description="colour of pixels that have no class")] = None
+    group: Group = ""
 
     def class_count(self) -> int | None:
         return len(self.classes) or len(self.colors) or None
@@ -310,9 +322,10 @@ class Text(Data, frozen=True, tag="text"):
 class Graph(Data, frozen=True, tag="graph"):
     """One graph as a numpy file: `features` [nodes, F], `edges` [2, E], `labels` [nodes] (-1: none), `train` mask.
 
-    Rows of 0 and 1, `labels` [nodes, L], are labels of which several may hold (-1: not known), for `loss = bce`. A mask
-    `val` says which nodes weights are chosen by, `test` which are tested on (without it, all others). The arrays may be
-    called as in PyTorch Geometric: `x`, `edge_index`, `y`, `train_mask` ...
+    Rows of 0 and 1, `labels` [nodes, L], are labels of which several may hold (-1: not known), for `loss = bce`; with
+    `mse`, `l1` or `huber` they are numbers, [nodes] or [nodes, F] (`nan`: not known). A mask `val` says which nodes
+    weights are chosen by, `test` which are tested on (without it, all others). The arrays may be called as in PyTorch
+    Geometric: `x`, `edge_index`, `y`, `train_mask` ...
 
     A net with `input edges [2, E] int64` gets the edges, from and to, each once in both directions and none to itself;
     another one the adjacency [nodes, nodes]: 1 where two are joined in either direction, and on the diagonal.
@@ -328,8 +341,8 @@ class Graph(Data, frozen=True, tag="graph"):
 
 @component("data")
 class Graphs(Data, frozen=True, tag="graphs"):
-    """Many graphs, each with a class or numbers of its own, or with a class or labels for each node: a numpy file, or
-    a folder of the TU collection.
+    """Many graphs, each with a class or numbers of its own, or with a class, labels or numbers for each node: a numpy
+    file, or a folder of the TU collection.
 
     A batch is one graph whose parts are not joined. A net takes it by the names of its inputs: `nodes [N, F]` first,
     `edges [2, E] int64`, `graph [N] int64` (the number of each node's graph), `sizes [G] int64` (the nodes of each
@@ -344,6 +357,7 @@ class Graphs(Data, frozen=True, tag="graphs"):
         str, Meta(min_length=1, description="file or folder of the graphs, relative to the spec", extra=A_PATH)
     ]
     test: Annotated[Fraction, Meta(description="held out where the file has no `train`")] = 0.2
+    group: Annotated[str, Meta(description="array of what graphs belong to, such as a scaffold; never divided")] = ""
 
     def input_count(self) -> None:
         return None

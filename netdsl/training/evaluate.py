@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -49,7 +49,7 @@ class Evaluator:
         classes: int,
         ranks: ProcessGroup,
         folder: Path | None = None,
-        deviation: Sequence[float] | None = None,
+        deviation: Tensor | None = None,
         own: Own | None = None,
         carried: Carried | None = None,
     ) -> None:
@@ -157,8 +157,12 @@ def as_given(targets: Tensor, split: Split) -> Tensor:
 
 
 def _origin(split: Split) -> Tensor | None:
-    """The first target of regression targets, from which the others are measured: every process has it."""
-    return split.target[0].double() if split.target.is_floating_point() and len(split) else None
+    """A target of regression targets, from which the others are measured: every process has it. Of nodes, a number of
+    each column."""
+    if not split.target.is_floating_point() or not len(split):
+        return None
+    first = split.target[0].double()
+    return first if bool(torch.isfinite(first).all()) else first.nan_to_num(0, neginf=0).flatten(0, -2).amax(0)
 
 
 def _without_smoothing(loss: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdsl.recipe.metrics import LABELS, METRICS, MOST_PAIRED, NODES, always_measured
+from netdsl.recipe.metrics import LABELS, METRICS, MOST_PAIRED, NODES, NUMBERS, always_measured
 from netdsl.training.ranking import of_each_class
 
 Sums = dict[str, Tensor]
@@ -19,9 +19,9 @@ class Metrics:
     """Adds up what the metrics of a task need, on the device; every sample counts once.
 
     `task`: classes, mask, tokens, nodes (all with a confusion matrix up to 1,000 classes), labels (each yes or no,
-    or negative: not known), labels of nodes or numbers. `samples`: how many there are in all, for metrics that look at
-    their order; `origin`: a target, from which others are measured where their spread counts; `bytes_per_token`: of a
-    text, 0 where that is not known.
+    or negative: not known) or numbers (one that is not finite is not known), of samples or of nodes. `samples`: how
+    many there are in all, for metrics that look at their order; `origin`: a target, from which others are measured
+    where their spread counts; `bytes_per_token`: of a text, 0 where that is not known.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Metrics:
         self._add("n", loss.new_full((), len(target)))
         self._add("loss", loss.double().sum(-1))
         self._add("counts", (torch.ones_like(loss) if count is None else count).double().sum(-1))
-        if self.task == "numbers":
+        if self.task in NUMBERS:
             self._add_numbers(output, target)
         elif self.task in LABELS:
             self._add_labels(output, target)
@@ -71,14 +71,18 @@ class Metrics:
             self._keep_scores(output, target, rows)
 
     def _add_numbers(self, output: Tensor, target: Tensor) -> None:
-        distance = output.double() - target.reshape(output.shape)
-        self._add("squares", distance.square().flatten(1).mean(1).sum())
+        output, target = self._in_rows(output).double(), self._in_rows(target.reshape(output.shape)).double()
+        known = torch.isfinite(target)
+        distance = torch.where(known, output - target, 0)
+        self._add("nodes", known.any(1).sum())
+        self._add("numbers", known.double().mean(1).sum())
+        self._add("squares", distance.square().mean(1).sum())
         if "mae" in self.wanted:
-            self._add("absolute", distance.abs().flatten(1).mean(1).sum())
+            self._add("absolute", distance.abs().mean(1).sum())
         if "r2" in self.wanted:
-            truth = target.reshape(output.shape).double()
-            away = (truth - (0 if self.origin is None else self.origin.reshape(output.shape[1:]))).flatten(1)
-            self._add("residual", distance.flatten(1).square().sum(0))
+            away = torch.where(known, target - (0 if self.origin is None else self.origin.flatten()), 0)
+            self._add("known", known.double().sum(0))
+            self._add("residual", distance.square().sum(0))
             self._add("away", away.sum(0))
             self._add("away_squared", away.square().sum(0))
 
@@ -92,7 +96,7 @@ class Metrics:
         self._add("labels", torch.stack([p.double().sum(0) for p in pairs]))
 
     def _in_rows(self, labels: Tensor) -> Tensor:
-        """Labels, or scores of them, as [rows, L]: a row for each sample, or for each node of all samples."""
+        """Labels, their scores or numbers as [rows, L]: a row for each sample, or for each node of all samples."""
         return labels.flatten(0, -2) if self.task in NODES else labels.flatten(1)
 
     def _add_pairs(self, alike: Tensor) -> None:
@@ -152,7 +156,7 @@ class Metrics:
             tiny = torch.finfo(torch.float64).tiny
             found = {"n": int(n), "loss": float((sums["loss"] / sums["counts"].clamp(min=tiny)).sum())}
         if "squares" in sums:
-            found |= self._of_numbers(n)
+            found |= self._of_numbers()
         if "right" in sums:
             places = max(1.0, float(sums["places"]))
             found["n"] = int(sums.get("nodes", sums["places"])) if self.task in NODES else found["n"]
@@ -168,13 +172,16 @@ class Metrics:
                 found["bits_per_byte"] = found["loss"] / math.log(2) / self.bytes_per_token
         return found
 
-    def _of_numbers(self, n: float) -> dict[str, Any]:
+    def _of_numbers(self) -> dict[str, Any]:
         sums = self.sums
-        found = {"rmse": (float(sums["squares"]) / n) ** 0.5}
+        n = max(1.0, float(sums["numbers"]))
+        found: dict[str, Any] = {"n": int(sums["nodes"])} if self.task in NODES else {}
+        found["rmse"] = (float(sums["squares"]) / n) ** 0.5
         if "absolute" in sums:
             found["mae"] = float(sums["absolute"]) / n
         if "residual" in sums:
-            found["r2"] = explained(sums["residual"], sums["away_squared"] - sums["away"].square() / n)
+            each = sums["known"].clamp(min=1)
+            found["r2"] = explained(sums["residual"], sums["away_squared"] - sums["away"].square() / each)
         return found
 
     def _of_classes(self) -> dict[str, Any]:

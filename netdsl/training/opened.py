@@ -21,9 +21,12 @@ from netdsl.inference.errors import DataError
 from netdsl.inference.run_folder import check_one
 from netdsl.inference.test_time import averaged
 from netdsl.inference.trained import Trained, of_session, said_by, session_of
+from netdsl.ir.flatten import flatten
+from netdsl.ir.limits import limits
 from netdsl.ir.model import Program
 from netdsl.loader import LoadError, load_source, read_import
 from netdsl.pipeline import Net, Spec
+from netdsl.planning.outputs import main_output
 from netdsl.recipe.schema import Recipe
 from netdsl.tensors import TensorType
 from netdsl.training.checkpoints import run_dir as files
@@ -97,13 +100,12 @@ def run_of(folder: Path) -> tuple[Net, Opened]:
     module = _loaded(folder, net, about)
     files.warn_of_edits(folder, about, net.source())
     main = net.checked.main
-    size = next(o for o in main.outputs if not o.training).value.type.shape[0]
     return net, Opened(
         **said_by(folder, about, recipe), compute=_computing(module), forward=module, module=module,
         shape=tuple(s if isinstance(s, int) else None for s in main.inputs[0].type.shape),
-        outputs=size if isinstance(size, int) else 0, kept=tuple(o.name for o in main.outputs if not o.training),
+        outputs=main_output(net.checked).classes or 0, kept=tuple(o.name for o in main.outputs if not o.training),
         names=axis_names(main.inputs[0].type), constraints=tuple(map(str, net.checked.constraints)),
-        inputs=inputs_of(net.checked),
+        inputs=inputs_of(net.checked), limits=limits(flatten(net.checked)),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from netdsl.planning.demands import refuse
 from netdsl.planning.graphs import not_by_graph, not_by_node
 from netdsl.planning.groups import Parameter
 from netdsl.planning.outputs import class_argument, main_output, not_by_pixel
-from netdsl.recipe.metrics import NODES
+from netdsl.recipe.metrics import NODES, NUMBERS, TARGETS
 from netdsl.recipe.retention import Last
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Text
@@ -43,7 +43,7 @@ from netdsl.training.data.labels import as_distributions, as_labels, as_tags
 from netdsl.training.data.pairs import as_pairs
 from netdsl.training.data.preprocessing import keep, kept_statistics, pixel_statistics, preprocessing
 from netdsl.training.data.targets import Targets
-from netdsl.training.data.units import as_numbers, is_regression, of_floats, target_units
+from netdsl.training.data.units import as_numbers, deviation_of, is_regression, of_floats, target_units
 from netdsl.training.data.validation import absent_classes, check_recipe, check_sizes_given
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.distributed.shards import gathered, is_sharded
@@ -185,14 +185,12 @@ def check_kind(program: Program, data: DataSet) -> None:
     """Raise DataError where the net gives something else than what the data ask for: one class, a map, a sequence."""
     main = next(o for o in program.main.outputs if not o.training).value.type
     check_places(program, data)
-    if data.train.graphs is not None:
-        main = main if data.task in NODES else TensorType(main.shape[1:], main.dtype)
-    wanted = tuple(data.train.target.shape[1:])
-    if data.task in ("numbers", "labels") and main.shape != wanted:
+    main, wanted = _of_one(main, data)
+    if data.task in (*NUMBERS, "labels") and main.shape != wanted:
         have = main.shape[0] if main.rank == len(wanted) == 1 else None
         argument = class_argument(program, have) if isinstance(have, int) else None
         hint = f"`-p {argument}={wanted[0]}`" if argument else of_floats(data)
-        message = f"the net gives {main} for a sample, `{data.name}` asks for the {data.task} {list(wanted)}"
+        message = f"the net gives {main} for a sample, `{data.name}` asks for the {TARGETS[data.task]} {list(wanted)}"
         raise DataError("unfit-loss", message, hint)
     ranks = {"classes": 1, "distributions": 1, "mask": 3, "tokens": 2, "tags": 2, "nodes": 2, "node_labels": 2}
     if data.task in ranks and main.rank != ranks[data.task]:
@@ -209,6 +207,14 @@ def check_kind(program: Program, data: DataSet) -> None:
         raise DataError(
             "unfit-loss", f"the net gives {main} for a sample, `{data.name}` asks for {asked[data.task]}", hint
         )
+
+
+def _of_one(main: TensorType, data: DataSet) -> tuple[TensorType, tuple[int, ...]]:
+    """The output and the shape asked for of a sample; of a node, where nodes have numbers."""
+    wanted = tuple(data.train.target.shape[1:])
+    if data.task != "node_numbers" and (data.train.graphs is None or data.task in NODES):
+        return main, wanted
+    return TensorType(main.shape[1:], main.dtype), wanted[-1:]
 
 
 def check_places(program: Program, data: DataSet) -> None:
@@ -260,7 +266,7 @@ def start(prepared: Prepared, folder: Path | None, ranks: ProcessGroup, watch: W
     job = Job(
         module=p.module, recipe=p.recipe, feed=feed, held=p.held, parameters=p.parameters, names=p.names, kept=p.kept,
         task=p.data.task, classes=max(1, len(p.data.classes)), folder=folder, ranks=ranks, layers=layers_of(p),
-        deviation=p.data.units[1] if p.data.units else None, current=partial(current, p.net.checked.main),
+        deviation=deviation_of(p.data), current=partial(current, p.net.checked.main),
         teacher=p.teacher, own=p.own, whole=ranks.world == 1 and not p.recipe.micro_batch,
         macs=macs if isinstance(macs, int) else None,
     )  # fmt: skip
@@ -381,10 +387,9 @@ def evaluator_of(
     recipe: Recipe, data: DataSet, kept: tuple[str, ...], own: Own | None = None, module: nn.Module | None = None
 ) -> Evaluator:
     """Measures the inference form of a net. `module`: what carries its states, where a text is read with them."""
-    deviation = data.units[1] if data.units else None
     given, classes = replace(recipe, outputs={}), max(1, len(data.classes))
     carried = None if module is None else carried_of(module, data.test)
-    return Evaluator(given, kept, kept, data.task, classes, ProcessGroup(), None, deviation, own, carried)
+    return Evaluator(given, kept, kept, data.task, classes, ProcessGroup(), None, deviation_of(data), own, carried)
 
 
 def open_log(folder: Path, after: int) -> Log:

@@ -68,7 +68,7 @@ class Job(Struct, frozen=True, eq=False):
     folder: Path | None
     ranks: ProcessGroup
     layers: dict[str, int] | None = None
-    deviation: tuple[float, ...] | None = None
+    deviation: Tensor | None = None
     teacher: Distillation | None = None
     own: Own | None = None
     whole: bool = True

@@ -181,7 +181,7 @@ def test_other_graphs_are_evaluated(base: Path, run: Path, capsys: pytest.Captur
     check_metrics(found, plain(weights(run), rows).numpy(), given["labels"][rows])
 
 
-def test_yes_or_no_of_each_node(base: Path, tmp_path: Path) -> None:
+def test_yes_or_no_of_each_node(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Classes 0 and 1 and a net with one output, as for samples."""
     given = arrays()
     labels = given.pop("labels")[:, 0]
@@ -190,6 +190,8 @@ def test_yes_or_no_of_each_node(base: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "epochs": 1, "loss": "bce"}
     run = net.train(data=f'graphs("{base / "yes.npz"}")', settings=settings, folder=tmp_path / "r", quiet=True)
     assert 0 < run.result["n"] < NODES
+    assert main(["eval", str(tmp_path / "r"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(run.result["loss"], rel=1e-5)
     assert run.result["f1"] == run.result["micro_f1"]
 
 

@@ -44,6 +44,10 @@ net Flat {
   input x [768]
   linear(2)
 }
+net Words(count=10) {
+  input words [4] int64
+  embed(count, 4) -> flatten -> linear(2)
+}
 net Two {
   input a [3, 16, 16]
   input b [3, 16, 16]
@@ -106,6 +110,8 @@ RECIPES = [
     ("Classes", {}, "augment=crop(padding=20, mode=reflect)", "mirrors 20 pixels at the border"),
     ("Flat", {}, "augment=hflip", "and flatten them itself"),
     ("Two", {}, "augment=hflip", "the net has 2 inputs"),
+    ("Words", {"x": np.arange(160).reshape(40, 4) % 12 - 3}, "seed=1", "has -3 for `words`, and the net has vectors"),
+    ("Words", {"x": np.arange(160).reshape(40, 4) % 12}, "seed=1", "vectors for 0 to 9\nhint: `-p count=12`"),
 ]  # fmt: skip
 
 

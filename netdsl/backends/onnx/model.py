@@ -15,6 +15,7 @@ from netdsl.backends.onnx.targets import TARGETS, for_target
 from netdsl.backends.onnx.weights import ExportError
 from netdsl.backends.onnx.workarounds import guard
 from netdsl.ir.flatten import Flat, flatten
+from netdsl.ir.limits import limits
 from netdsl.ir.model import Program
 from netdsl.ops.base import Operand, OpError
 from netdsl.ops.tables import Table
@@ -47,6 +48,8 @@ def export(
         calls = fold(calls, tuple(o.value.name for o in flat.outputs))
     graph = guard(for_target(_lowered(flat, calls, opset), target))
     about = {**(metadata or {}), "target": target}
+    if taken := limits(flat):
+        about["limits"] = taken
     return to_proto(graph, program.main.name, about, program.doc, [str(c) for c in program.constraints])
 
 

@@ -30,6 +30,15 @@ class Session:
             return ()
         return tuple(c for c in found if isinstance(c, str)) if isinstance(found, list) else ()
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """The number of vectors that each input of whole numbers chooses from, in the model's metadata."""
+        try:
+            found = json.loads(self.metadata.get("limits", "{}"))
+        except ValueError:
+            return {}
+        return {n: v for n, v in found.items() if type(v) is int} if isinstance(found, dict) else {}
+
     def __init__(
         self, model: bytes | str | os.PathLike[str], *, threads: int | None = None, optimised: bool = True
     ) -> None:

@@ -77,9 +77,9 @@ def _check_enough(whole: Split, count: int, name: str) -> None:
 
 
 def _joined(a: Split, b: Split) -> Split:
+    groups = None if a.groups is None or b.groups is None else torch.cat((a.groups, b.groups))
     if a.graphs is not None and b.graphs is not None:  # both are of the same graphs
         graphs = replace(a.graphs, which=torch.cat((a.graphs.which, b.graphs.which)))
-        return Split((), torch.cat((a.target, b.target)), graphs=graphs)
+        return Split((), torch.cat((a.target, b.target)), graphs=graphs, groups=groups)
     inputs = tuple(torch.cat(x) for x in zip(a.inputs, b.inputs, strict=True))
-    groups = None if a.groups is None or b.groups is None else torch.cat((a.groups, b.groups))
     return Split(inputs, torch.cat((a.target, b.target)), groups=groups, ordered=a.ordered)

@@ -8,6 +8,7 @@ its graph: [graphs, nodes of the largest, ...].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,8 @@ from netdsl.inference.graphs import GraphArrays
 
 class Graphs(Struct, frozen=True, eq=False):
     """Graphs one behind the other, as in `GraphArrays`, and which of them are the samples [N]. `takes`: the names of
-    the net's inputs, in order. `of_nodes`: whether every node has a target, and not the graph."""
+    the net's inputs, in order. `absent`: where every node has a target, what stands in those of a graph that has fewer
+    nodes than the largest; None: graphs have targets."""
 
     features: Tensor
     edges: Tensor
@@ -30,7 +32,7 @@ class Graphs(Struct, frozen=True, eq=False):
     edges_until: Tensor
     which: Tensor
     takes: tuple[str, ...] = ("nodes", "edges", "graph", "sizes")
-    of_nodes: bool = False
+    absent: float | None = None
 
     @classmethod
     def of(cls, arrays: GraphArrays) -> Graphs:
@@ -60,10 +62,11 @@ class Graphs(Struct, frozen=True, eq=False):
 
     def by_sample(self, result: Any, target: Tensor) -> tuple[Any, Tensor]:
         """Outputs for a batch, and its targets, sample by sample."""
-        if not self.of_nodes:
+        if self.absent is None:
             return by_graph(result), target
-        there = (target != NO_NODE).flatten(2).any(2) if target.ndim > 2 else target != NO_NODE
-        return by_node(result, there), target.clamp(min=-1)
+        there = target != self.absent
+        there = there.flatten(2).any(2) if target.ndim > 2 else there
+        return by_node(result, there), target.clamp(min=-1) if self.absent == NO_NODE else target
 
     def subset(self, index: Tensor) -> Graphs:
         return replace(self, which=self.which[index])
@@ -90,7 +93,9 @@ def _spans(until: Tensor, graphs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 NO_NODE = -2
-"""Where a graph has fewer nodes than the largest; a node without a class is -1."""
+"""The class, or label, where a graph has fewer nodes than the largest; that of a node without one is -1."""
+NO_NUMBER = -math.inf
+"""The number there; one that is not known is not a number."""
 
 
 def by_node(result: Any, there: Tensor) -> Any:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from msgspec.structs import replace
+from torch import Tensor
 
 from netdsl.ir.model import Definition, Program, Value
 from netdsl.recipe.losses import L1, Huber, Mse
+from netdsl.recipe.metrics import NODES, NUMBERS
 from netdsl.recipe.schema import Recipe
 from netdsl.training.data.dataset import DataSet, Split
 
 Units = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and deviation of every target (of every channel, where they have more axes)."""
+"""Mean and deviation of every target (of every channel, where they have more axes; of nodes, of every column)."""
 
 UNBOUNDED = frozenset(("linear", "conv", "dwconv", "upconv", "add", "sub", "matmul", "affine", "lstm", "gru"))
 """Ops whose results may lie anywhere, and be multiplied and shifted as well as their weights could."""
-SAME = frozenset(("identity", "reshape", "flatten", "squeeze", "unsqueeze", "permute", "gap", "crop", "dropout"))
+SAME = frozenset(
+    ("identity", "reshape", "flatten", "squeeze", "unsqueeze", "permute", "gap", "crop", "dropout", "scatter")
+)
 """Ops that give what they take, in another form."""
 
 
@@ -60,16 +65,41 @@ def target_units(recipe: Recipe, train: Split, task: str, program: Program) -> U
     """The statistics of the training targets; None for other tasks, for a net that ends with a bounded function (a
     sigmoid, or a factor of its own), and where the recipe says so."""
     main = next(o for o in program.main.outputs if not o.training)
-    known = bool(main.value.type.shape) and isinstance(main.value.type.shape[0], int)
-    wanted = recipe.standardize_targets and is_regression(recipe) and task == "numbers"
-    if not wanted or not known or not is_unbounded(program.main, main.value):
+    wanted = recipe.standardize_targets and is_regression(recipe) and task in NUMBERS
+    if not wanted or not main.value.type.shape or not is_unbounded(program.main, main.value):
         return None
-    target = train.target.double()
-    each = target.movedim(1, -1).reshape(-1, target.shape[1])
-    mean, std = each.mean(0), each.std(0, correction=0)
+    rows = task in NODES or train.graphs is not None  # [graphs, F] or [nodes, F]: a graph is one of a batch
+    if not _has_channels(main.value.type.shape, rows):
+        return None
+    each = train.target.double().movedim(-1 if rows else 1, 0).flatten(1)
+    mean, std = zip(*(_of_known(x[torch.isfinite(x)]) for x in each), strict=True)
+    return _as_written(torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64))
+
+
+def _has_channels(shape: tuple[Any, ...], rows: bool) -> bool:
+    """Whether an output says how many channels it has (of `rows`, columns), and which axis they are."""
+    if rows and shape[0] == shape[-1]:
+        return False
+    return isinstance(shape[-1 if rows else 0], int)
+
+
+def _of_known(x: Tensor) -> tuple[float, float]:
+    """The mean and the deviation of the numbers of a channel that are known."""
+    return (float(x.mean()), float(x.std(correction=0))) if len(x) else (0.0, 0.0)
+
+
+def _as_written(mean: Tensor, std: Tensor) -> Units:
     constant = std <= 1e-12 * mean.abs()
     std = torch.where(constant, torch.ones_like(std), std)
     return tuple(map(_rounded, mean.tolist(), std.tolist())), tuple(_rounded(s, s) for s in std.tolist())
+
+
+def deviation_of(data: DataSet) -> Tensor | None:
+    """The deviation in which outputs are compared with targets, as it is multiplied with either; None for 1."""
+    if data.units is None:
+        return None
+    axes = data.train.target.ndim - 2 if data.task == "numbers" else 0
+    return torch.tensor(data.units[1]).view(-1, *[1] * axes)
 
 
 def _rounded(value: float, scale: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,17 +11,18 @@ from torch import Tensor
 from netdsl.ir.model import Program
 from netdsl.planning.net import open_sizes
 from netdsl.recipe.component import component_name
-from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
-from netdsl.recipe.metrics import LABELS, METRICS, NODES, TARGETS, label_names
+from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
+from netdsl.recipe.metrics import LABELS, METRICS, NODES, NUMBERS, TARGETS, label_names
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Synthetic
 from netdsl.training.data.dataset import DataSet, Split
 from netdsl.training.data.imbalance import check_sampling
 from netdsl.training.errors import DataError
 
-LOSSES_OF_NODES: dict[str, tuple[type, str]] = {
+LOSSES_OF_NODES: dict[str, tuple[Any, str]] = {
     "nodes": (CrossEntropy, "use `loss = cross_entropy`"),
     "node_labels": (Bce, "use `loss = bce`; of rows with a single 1, `labels.argmax(1)` are classes"),
+    "node_numbers": (L1 | Mse | Huber, "use `loss = mse`, `l1` or `huber`"),
 }
 NO_VOID = ("classes",)
 """Tasks whose targets are all known; in the others a negative class means that a place does not count."""
@@ -61,9 +63,11 @@ def _check_target(data: DataSet, split: Split, purpose: str) -> None:
     if split.reads_target:  # the reader has looked at all of them
         return
     y = split.target
-    if y.is_floating_point() != (data.task in ("numbers", "node_labels")):
+    if y.is_floating_point() != (data.task in (*NUMBERS, "node_labels")):
         raise DataError("uneven-samples", f"`{data.name}` has classes to train on and other numbers to test on")
     if y.is_floating_point():
+        if data.task in NODES:  # the reader has looked at all of them: some are not known
+            return
         if not bool(torch.isfinite(y).all()):
             raise DataError("not-finite-data", f"`{data.name}` has targets that are not finite")
         return

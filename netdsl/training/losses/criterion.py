@@ -23,9 +23,9 @@ class Criterion:
     `names`: the outputs while training, in order; `kept`: those at inference, of which the first is the main one. The
     main output has weight 1 (with a loss over pairs, both of them), others 0 unless the recipe's `outputs` gives them
     one. Every output is compared with the same target. `deviation`: that of every target, in which outputs and targets
-    are compared. `teacher`: a model whose outputs are targets of the main output too, where the inputs are given;
-    `own`: a loss that takes the place of all of these then, and `whole`: whether the batch of a step is computed at
-    once.
+    are compared, as it is multiplied with them. `teacher`: a model whose outputs are targets of the main output too,
+    where the inputs are given; `own`: a loss that takes the place of all of these then, and `whole`: whether the batch
+    of a step is computed at once.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Criterion:
         recipe: Recipe,
         names: Sequence[str],
         kept: Sequence[str] = (),
-        deviation: Sequence[float] | None = None,
+        deviation: Tensor | None = None,
         teacher: Distillation | None = None,
         own: Own | None = None,
         whole: bool = True,
@@ -52,7 +52,7 @@ class Criterion:
         self.own, self.whole = own if own is not None and own.loss is not None else None, whole
         self.component = recipe.loss
         self.loss = loss_of(recipe.loss)
-        self.deviation = None if deviation is None else torch.tensor(deviation)
+        self.deviation = deviation
 
     def __call__(self, result: Any, target: Tensor, inputs: tuple[Tensor, ...] = ()) -> Terms:
         """The terms of every weighed output's loss, and of the loss against the teacher."""
@@ -85,8 +85,7 @@ class Criterion:
         if self.deviation is None or output.shape != target.shape:
             return output, target
         self.deviation = self.deviation.to(target.device)
-        each = self.deviation.view(-1, *[1] * (target.ndim - 2))
-        return output.float() / each, target / each
+        return output.float() / self.deviation, target / self.deviation
 
     def _weighed(self, result: Any) -> list[tuple[Tensor, float]]:
         """The outputs that the loss looks at, with their weights."""

@@ -8,19 +8,29 @@ from typing import Any
 
 from torch import Tensor
 
-from netdsl.recipe.losses import Bce, CrossEntropy, DiceCe
+from netdsl.recipe.losses import L1, Bce, CrossEntropy, DiceCe, Huber, Mse
 from netdsl.training.data.batches import Batch, BatchLoader
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.losses.criterion import Criterion
+from netdsl.training.losses.losses import known_numbers
 
 Part = tuple[int, int]
+
+
+def _has_unknown(component: Any, target: Tensor) -> bool:
+    """Whether some of the labels, or of the numbers, do not count."""
+    if isinstance(component, Bce):
+        return bool((target < 0).any())
+    numbers = isinstance(component, Mse | L1 | Huber) and target.is_floating_point()
+    return numbers and not bool(known_numbers(target).all())
 
 
 class Denominators:
     """Gives the micro-batches of a step and what their losses are divided by.
 
     Most losses divide by the number of samples. With hard targets, cross entropy divides by the weights of their
-    classes and leaves ignored positions out, as `bce` does labels that are unknown. How many positions of a mask are
+    classes and leaves ignored positions out, as `bce` does labels that are unknown, and losses of numbers such
+    numbers. How many positions of a mask are
     valid is known only once it is augmented: then all micro-batches of a step are read before the first is computed.
     """
 
@@ -28,7 +38,7 @@ class Denominators:
         self.criterion, self.feed, self.ranks = criterion, feed, ranks
         hard = isinstance(component, CrossEntropy | DiceCe) and not feed.targets.soft
         hard = hard and not feed.split.target.is_floating_point()
-        void = isinstance(component, Bce) and not feed.targets.soft and bool((feed.split.target < 0).any())
+        void = not feed.targets.soft and _has_unknown(component, feed.split.target)
         self.positions = hard and feed.split.target.ndim > 1
         self.labels = void or (hard and not self.positions)
         self.read: dict[Part, Batch] = {}

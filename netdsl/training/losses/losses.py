@@ -50,10 +50,13 @@ def loss_of(component: Any) -> Callable[[Tensor, Tensor], Terms]:
 
 def counts_of(component: Any, target: Tensor) -> Tensor:
     """The denominators of every sample, [T, B]: 1, or with hard targets the number of positions that have a class, each
-    with the weight of its class, as torch.nn.CrossEntropyLoss divides. Of labels, the share that is known."""
+    with the weight of its class, as torch.nn.CrossEntropyLoss divides. Of labels and numbers, the share that is
+    known."""
     ones = torch.ones(len(target), device=target.device)
     if isinstance(component, Bce):
         return known_labels(target).flatten(1).mean(1)[None]
+    if isinstance(component, Mse | L1 | Huber):
+        return known_numbers(target).float().flatten(1).mean(1)[None]
     if not isinstance(component, CrossEntropy | DiceCe) or target.is_floating_point():
         return ones[None]
     weight = class_weights(component, target.device)
@@ -117,6 +120,11 @@ def known_labels(target: Tensor) -> Tensor:
     return (target >= 0).float()
 
 
+def known_numbers(target: Tensor) -> Tensor:
+    """Whether numbers count: those that are not finite are unknown, or of a node that is not there."""
+    return torch.isfinite(target)
+
+
 def _bce(component: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
     known = known_labels(target)
     if component.threshold is not None:
@@ -134,7 +142,10 @@ def _bce(component: Bce, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
 
 def _numbers(distance: Callable[[Any, Tensor, Tensor], Tensor]) -> LossTerms:
     def loss(component: Any, output: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-        return (distance(component, output, target.to(output.dtype).reshape(output.shape)).flatten(1).mean(1),)
+        target = target.to(output.dtype).reshape(output.shape)
+        known = known_numbers(target)
+        each = distance(component, output, torch.where(known, target, 0))
+        return (torch.where(known, each, 0).flatten(1).mean(1),)
 
     return loss
 

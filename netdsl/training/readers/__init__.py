@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
-from netdsl.recipe.sources import Npz
+from netdsl.recipe.sources import Graph, Graphs, Npz
 from netdsl.training.data.dataset import DataError, DataSet
 from netdsl.training.data.units import as_numbers
 from netdsl.training.data.validation import check_sound
@@ -18,13 +18,15 @@ from netdsl.training.readers.registry import READERS
 
 def read(source: Any, base: Path, shape: tuple[int, ...], outputs: int, regression: bool = False) -> DataSet:
     """The data set a recipe names. `base`: the folder paths are relative to; `shape`, `outputs`: what the net takes
-    and gives; `regression`: whole numbers in a file are regression targets, where the net gives one.
+    and gives; `regression`: whole numbers in a file are regression targets, where the net gives one, and so are numbers
+    of nodes.
 
     Raises DataError for what is missing or malformed.
     """
     load()
     try:
-        found = READERS[source](source, base, shape, outputs)
+        more = {"regression": True} if regression and isinstance(source, Graph | Graphs) else {}
+        found = READERS[source](source, base, shape, outputs, **more)
         if not isinstance(found, DataSet):  # of a plug-in, which gives what `net.train` takes
             from netdsl.training.python_data import as_data_set
 

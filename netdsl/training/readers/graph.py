@@ -1,4 +1,5 @@
-"""One graph as one sample: node features, its edges (or its adjacency), and a class or labels for every node."""
+"""One graph as one sample: node features, its edges (or its adjacency), and a class, labels or numbers for every
+node."""
 
 from __future__ import annotations
 
@@ -17,15 +18,15 @@ from netdsl.ir.model import Value
 from netdsl.recipe.metrics import NODES
 from netdsl.recipe.sources import Graph
 from netdsl.training.data.dataset import DataError, DataSet, Split, smallest
-from netdsl.training.data.labels import UNKNOWN
 from netdsl.training.readers.arrays import names_in
-from netdsl.training.readers.graph_targets import splits_of, targets_of
+from netdsl.training.readers.graph_targets import NodeTargets, check_known, classes_of, splits_of
 from netdsl.training.readers.registry import READERS
 
 
 @READERS.of(Graph)
-def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> DataSet:
-    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], or labels [1, N, L], -1 for nodes of the other splits."""
+def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int, regression: bool = False) -> DataSet:
+    """Inputs [1, N, F] and edges [1, 2, E]; targets [1, N], or labels or numbers [1, N, L]. Those of nodes of the other
+    splits are not known: -1, and `nan` of numbers."""
     file = base / source.path
     arrays = load_graph_arrays(file)
     for name in ("features", "edges", "labels", "train"):
@@ -33,22 +34,15 @@ def read(source: Graph, base: Path, shape: tuple[int, ...], outputs: int) -> Dat
             raise DataError("missing-column", f"{file} has no array `{name}`", f"it has {', '.join(arrays) or 'none'}")
     _check_arrays(file, arrays)
     features = torch.from_numpy(arrays["features"]).to(torch.float32)
-    nodes, labels = len(features), targets_of(arrays["labels"], file)
-    edges = torch.from_numpy(edges_of(arrays["edges"], nodes, file))
-    masks = _masks(file, arrays, labels)
-    inputs = (features[None], smallest(both_ways(edges, nodes))[None])
-    parts = {name: Split(inputs, torch.where(_beside(m, labels), labels, UNKNOWN)[None]) for name, m in masks.items()}
-    task, count = ("nodes", int(labels.max()) + 1) if labels.ndim == 1 else ("node_labels", labels.shape[1])
+    targets = NodeTargets.of(arrays["labels"], file, regression, outputs)
+    edges = torch.from_numpy(edges_of(arrays["edges"], len(features), file))
+    inputs = (features[None], smallest(both_ways(edges, len(features)))[None])
+    parts = {n: Split(inputs, targets.only(mask).values[None]) for n, mask in _masks(file, arrays, targets).items()}
     found = DataSet(
-        source.path, parts["train"], parts["test"], task=task, images=False, validation=parts.get("val"),
+        source.path, parts["train"], parts["test"], task=targets.task, images=False, validation=parts.get("val"),
         names=names_in(arrays, file),
     )  # fmt: skip
-    return replace(found, classes=found.called(count))
-
-
-def _beside(mask: Tensor, labels: Tensor) -> Tensor:
-    """A mask of nodes, [N] or [N, 1], as it stands beside their classes or labels."""
-    return mask.view(-1, *[1] * (labels.ndim - 1))
+    return replace(found, classes=classes_of(found, targets))
 
 
 def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
@@ -60,14 +54,14 @@ def _check_arrays(file: Path, arrays: dict[str, Any]) -> None:
     if len(features) != 2:
         raise DataError("unpaired-samples", f"{file}: `features` is {list(features)}, not [nodes, F]")
     if labels[:1] != features[:1] or len(labels) > 2:
-        hint = "a class for each node, or a row of labels"
+        hint = "a class or number for each node, or a row of labels or numbers"
         raise DataError("unpaired-samples", f"{file}: `labels` is {list(labels)}, not [{features[0]}]", hint)
 
 
-def _masks(file: Path, arrays: dict[str, Any], labels: Tensor) -> dict[str, Tensor]:
+def _masks(file: Path, arrays: dict[str, Any], targets: NodeTargets) -> dict[str, Tensor]:
     """The nodes [N] of each split; without `test`, the nodes of no other one. Raises DataError for a split without
     nodes, or a node of two."""
-    nodes = len(labels)
+    nodes = len(targets.values)
     for name in MASKS:
         mask = arrays.get(name)
         if mask is not None and (mask.shape != (nodes,) or not np.isin(mask, (0, 1)).all()):
@@ -76,9 +70,7 @@ def _masks(file: Path, arrays: dict[str, Any], labels: Tensor) -> dict[str, Tens
                 "unpaired-samples", f"{file}: `{name}` is {shape}, not true or false for each of {nodes} nodes"
             )
     found = splits_of({name: arrays[name] for name in MASKS if name in arrays}, "node", file)
-    for name, mask in found.items():
-        if not (_beside(mask, labels) & (labels >= 0)).any():
-            raise DataError("no-samples", f"{file}: `{name}` has no node with a class")
+    check_known(found, targets, file)
     return found
 
 

@@ -19,7 +19,7 @@ from netdsl.recipe.sources import MaskFolder
 from netdsl.training.data.dataset import Cut, DataError, DataSet, Split
 from netdsl.training.data.validation import nothing_counts
 from netdsl.training.readers.images import THREADS, Images, View, stacked
-from netdsl.training.readers.listing import known, open_one, subfolder
+from netdsl.training.readers.listing import grouped, groups_of, known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
 
 
@@ -37,7 +37,10 @@ def read(source: MaskFolder, base: Path, shape: tuple[int, ...], outputs: int) -
     classes = source.classes or tuple(map(str, range(count)))
     dtype = torch.int8 if count <= 128 else torch.int16
     splits = [Masked(tuple(i), tuple(m), source, shape, values, dtype).split() for i, m in pairs]
-    return DataSet(source.folder, splits[0], splits[1], task="mask", classes=classes)
+    found = DataSet(source.folder, splits[0], splits[1], task="mask", classes=classes)
+    if not source.group:
+        return found
+    return grouped(found, *(groups_of(i, f / "images", source.group) for f, (i, _) in zip(folders, pairs, strict=True)))
 
 
 def _pairs(folder: Path) -> tuple[list[str], list[str]]:

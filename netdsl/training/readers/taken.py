@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from msgspec.structs import replace
 
+from netdsl.inference.arrays import beyond
 from netdsl.inference.columns import Encoded, Input, for_inputs
 from netdsl.ir.flatten import flatten
+from netdsl.ir.limits import MOVES, limits
 from netdsl.ir.model import Program
 from netdsl.ops.base import argument
 from netdsl.recipe.metrics import NODES
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers import graphs
 from netdsl.training.readers.graph import for_the_net, second_is_integer
-
-MOVES = frozenset(("reshape", "flatten", "squeeze", "unsqueeze", "permute"))
-"""Ops that give the integers that they take, in another form."""
 
 
 def inputs_of(program: Program) -> tuple[Input, ...]:
@@ -72,15 +71,38 @@ def _columns(split: Split, data: DataSet, inputs: tuple[Input, ...]) -> Split:
 
 
 def check_vocabulary(program: Program, data: DataSet) -> None:
-    """Raise DataError where an `embed` has fewer vectors than the categories that it reads have values."""
+    """Raise DataError where an `embed` has fewer vectors than the categories, or whole numbers, that it reads have
+    values."""
     if not data.columns:
+        _check_limits(program, data)
         return
     for name, there, needed in _embeds(program, _numbers(program, data)):
         if there < needed:
-            arguments = [n for n, value in program.main.arguments if type(value) is int and value == there]
-            hint = f"`-p {arguments[0]}={needed}`" if len(arguments) == 1 else f"`embed({needed}, ...)`"
+            hint = _more_vectors(program, there, needed)
             values = f"`{name}` of {data.name} has {needed} values, with one for what is missing"
             raise DataError("wrong-count", f"{values}, and its `embed` has vectors for {there}", hint)
+
+
+def _more_vectors(program: Program, there: int, needed: int) -> str:
+    arguments = [n for n, value in program.main.arguments if type(value) is int and value == there]
+    return f"`-p {arguments[0]}={needed}`" if len(arguments) == 1 else f"`embed({needed}, ...)`"
+
+
+def _check_limits(program: Program, data: DataSet) -> None:
+    """Raise DataError for a whole number of a sample that the net has no vector for."""
+    known = limits(flatten(program))
+    for split, purpose in ((data.train, "train"), (data.test, "test")):
+        for value, x in zip(program.main.inputs, split.inputs, strict=False):
+            limit = known.get(value.name)
+            if limit is None or x.is_floating_point() or not x.numel():
+                continue
+            low, high = int(x.min()), int(x.max())
+            if low < 0 or high >= limit:
+                wrong = low if low < 0 else high
+                row = int((x == wrong).flatten(1).any(1).int().argmax())
+                where = f"row {row} of `{data.name}` to {purpose} on"
+                message, hint = beyond(value.name, wrong, limit, where)
+                raise DataError("data-value", message, hint or _more_vectors(program, limit, high + 1))
 
 
 Upto = tuple[int, ...]
