@@ -18,7 +18,7 @@ from netdsl.ops.recurrent import Recurrent
 from netdsl.planning.branch_scales import RESIDUAL, fixup_factors, multipliers
 from netdsl.planning.groups import ROLES, Parameter, selector_mistakes
 from netdsl.planning.images import image_mistakes, input_mistakes
-from netdsl.planning.initialization import ASSIGNMENTS, READ, NetParameters
+from netdsl.planning.initialization import ASSIGNMENTS, READ, WEIGHTS, NetParameters
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.outputs import output_mistakes
 from netdsl.planning.rates import depth_rates
@@ -101,6 +101,8 @@ DROPPING = (Dropout, Dropout2d, GaussianDropout, AlphaDropout, DropConnect)
 
 def _initialisation(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """An `init` sets something of the net, in the way that it says."""
+    if len(recipe.init) > 1:
+        yield from _overwritten(recipe, net.parameters, places)
     for step in recipe.init:
         at = f"init.{component_name(step)}"
         if isinstance(step, Pretrained):
@@ -116,6 +118,30 @@ def _initialisation(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator
         if not assigned and not roles and not isinstance(step, (*READ, Default)):
             message = f"`{component_name(step)}` sets nothing of this net"
             yield diagnostic("idle-option", message, places.at(at), severity="warning")
+
+
+def _overwritten(recipe: Recipe, known: NetParameters, places: Places) -> Iterator[Diagnostic]:
+    """A component of `init` all of whose numbers are set again by later ones."""
+    later: set[str] = set()
+    for step in reversed(recipe.init):
+        try:
+            own, again = _sets(step, known)
+        except Fault:
+            return  # it is told on its own
+        if own and later >= own:
+            message = f"all that `{component_name(step)}` sets is set again by what follows it"
+            at, hint = places.at(f"init.{component_name(step)}"), 'say of which layers: `only=["head"]`'
+            yield diagnostic("idle-option", message, at, hint, severity="warning")
+        later |= again
+
+
+def _sets(step: Init, known: NetParameters) -> tuple[set[str], set[str]]:
+    """The parameters that a component of `init` sets, and those of them that keep nothing of what they were."""
+    found = ASSIGNMENTS[step](step, known)[0]
+    again = {a.path for a in found if a.function != "mul_" and not a.square and a.rows is None}
+    if isinstance(step, READ):
+        return {p.path for p in known.parameters if p.role in WEIGHTS}, again
+    return {a.path for a in found}, again
 
 
 def _by_name(step: Pretrained, program: Program, places: Places) -> Iterator[Diagnostic]:

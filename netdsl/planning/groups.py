@@ -145,9 +145,12 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
             message = f"nothing is still frozen that `after({step.time})` could unfreeze"
             yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
     yield from _settled(recipe, parameters, places)
-    if parameters and len(_stopped(recipe, parameters)) == len(parameters):
-        hint = "leave out the layers that should learn"
+    stopped, hint = _stopped(recipe, parameters), "leave out the layers that should learn"
+    if parameters and len(stopped) == len(parameters):
         yield diagnostic("all-frozen", "`freeze` leaves nothing to train", places.at("freeze"), hint)
+    elif recipe.freeze and {p.role for p in parameters if p.path not in stopped} == {"bias"}:
+        message = "`freeze` leaves biases alone to train"
+        yield diagnostic("all-frozen", message, places.at("freeze"), hint, severity="warning")
 
 
 def _settled(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:

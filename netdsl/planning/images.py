@@ -11,7 +11,7 @@ from netdsl.ir.model import Program
 from netdsl.planning.graphs import graph_mistakes
 from netdsl.planning.net import PlannedNet
 from netdsl.planning.resolution import sizing, trained_size, unfit_sizes
-from netdsl.recipe.augmentations import Crop, Cutmix, Cutout, Translate, size_of
+from netdsl.recipe.augmentations import ColorJitter, Crop, Cutmix, Cutout, Grayscale, Translate, size_of
 from netdsl.recipe.component import Component, component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.progressive import staged
@@ -25,6 +25,7 @@ from netdsl.source import Place
 def image_mistakes(net: PlannedNet, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Report augmentation whose images the net's inputs do not take."""
     yield from _standardized(net.checked, recipe, places)
+    yield from _without_effect(net.checked, recipe, places)
     unfit = list(_augmented(net.checked, recipe, places))
     yield from unfit
     shape = net.checked.main.inputs[0].type.shape
@@ -124,6 +125,35 @@ def _standardized(program: Program, recipe: Recipe, places: Places) -> Iterator[
             yield diagnostic("wrong-count", message, places.at(f"standardize.{name}", "standardize"))
 
 
+def _without_effect(program: Program, recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Colours of images that have one channel, and windows of an image's own size."""
+    shape = program.main.inputs[0].type.shape
+    for component, reason in (*_grey(shape, recipe), *_whole(shape, recipe)):
+        name = component_name(component)
+        message = f"`{name}` changes nothing: {reason}"
+        yield diagnostic("idle-option", message, places.at(f"augment.{name}"), severity="warning")
+
+
+def _grey(shape: tuple[Dim, ...], recipe: Recipe) -> Iterator[tuple[Component, str]]:
+    own = recipe.data.image_shape()
+    if len(shape) == 3 and 1 in (shape[0], own[0] if own is not None else None):
+        yield from ((c, "images of one channel have no colour") for c in recipe.augment if _of_colours(c))
+
+
+def _whole(shape: tuple[Dim, ...], recipe: Recipe) -> Iterator[tuple[Component, str]]:
+    """Behind other augmentations, images may have another size; windows of files are cut from the whole."""
+    first = recipe.augment[0] if recipe.augment and not isinstance(recipe.data, Images) else None
+    if isinstance(first, Crop) and not first.padding and shape[1:] == (first.size, first.size):
+        yield first, f"the images have {first.size} x {first.size} pixels already"
+
+
+def _of_colours(component: Component) -> bool:
+    """Whether an augmentation changes nothing but colours."""
+    if not isinstance(component, ColorJitter):
+        return isinstance(component, Grayscale)
+    return not (component.idle or component.brightness or component.contrast)
+
+
 def _by_row(name: str, recipe: Recipe, places: Places) -> Diagnostic:
     """`standardize = image` for vectors: a mistake where they are columns, in doubt where they may be pixels."""
     columns = recipe.data.gives == "columns"
@@ -196,8 +226,8 @@ def _too_large(component: Component, side: int) -> str | None:
     """How a window, or a mirrored border, is larger than the image that it is taken from."""
     if isinstance(component, Crop) and component.size > side + 2 * component.padding:
         return f"`crop({component.size})` is larger"
-    if isinstance(component, Cutout) and component.size > side:
-        return f"`cutout({component.size})` is larger"
+    if isinstance(component, Cutout) and component.size + component.inside > side:
+        return f"`cutout({component.size})` is {'larger' if component.size > side else 'no smaller'}"
     if not isinstance(component, Crop | Translate) or component.mode != "reflect":
         return None
     border = component.padding if isinstance(component, Crop) else component.pixels

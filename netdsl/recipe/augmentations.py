@@ -210,6 +210,10 @@ class Posterize(Augment, frozen=True, tag="posterize"):
     bits: Annotated[int, Meta(ge=0, le=8)] = 4
     p: Prob = 0.5
 
+    @property
+    def idle(self) -> bool:
+        return self.bits == 8
+
 
 @component("augment")
 class Solarize(Augment, frozen=True, tag="solarize"):
@@ -363,3 +367,8 @@ class Progressive(Component, frozen=True, tag="progressive"):
     dropout: tuple[Probability, Probability] | None = None
     mixup: tuple[NonNegative, NonNegative] | None = None
     cutmix: tuple[NonNegative, NonNegative] | None = None
+
+    @property
+    def idle(self) -> bool:
+        ends = [e for e in (self.size, self.strength, self.dropout, self.mixup, self.cutmix) if e is not None]
+        return bool(ends) and (self.stages == 1 or all(first == last for first, last in ends))

@@ -10,7 +10,7 @@ from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.places import Places
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.sources import ImageFolder, Images, MaskFolder, Npz, Text
+from netdsl.recipe.sources import Hub, ImageFolder, Images, MaskFolder, Npz, Parquet, Shards, Text
 
 RANDOM = (RandomResizedCrop, ScaleJitter, Affine, RandomErasing)
 RANGES = ("scale", "ratio")
@@ -41,6 +41,9 @@ def _columns(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         if name in data.ignore:
             message = f"`{name}` is to be predicted, and `ignore` leaves it out"
             yield diagnostic("conflicting-fields", message, places.at("data.ignore"))
+        if name in data.categories and recipe.loss.task == "numbers":
+            message = f"`{name}` is a category, and `{component_name(recipe.loss)}` predicts numbers"
+            yield diagnostic("conflicting-fields", message, places.at("data.categories"), "use `loss = cross_entropy`")
 
 
 def _order(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -128,5 +131,23 @@ def _texts(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield diagnostic("conflicting-fields", message, places.at(field, "data"))
 
 
-DATA_RULES = (_columns, _order, _images, _masks, _ranges, _texts)
+def _same_splits(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """A test split has other samples than the training split."""
+    data = recipe.data
+    match data:
+        case Columns():
+            train = data.file
+        case Parquet() | Shards():
+            train = data.files
+        case Hub():
+            train = data.train
+        case _:
+            return
+    if train == data.test:
+        message = f"`{component_name(data)}` is tested on what it is trained on"
+        hint = "another file, or leave `test` out: a part is held out"
+        yield diagnostic("tested-on-training", message, places.at("data.test", "data"), hint, severity="warning")
+
+
+DATA_RULES = (_same_splits, _columns, _order, _images, _masks, _ranges, _texts)
 """The rules of where samples come from and how they are changed."""

@@ -23,15 +23,24 @@ def _idle(message: str, places: Places, path: str, hint: str | None = None) -> D
 
 def _components(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     """Components whose arguments leave everything as it is."""
+    for path, component in _written(recipe):
+        if component.idle or asdict(component).get("p") == 0:
+            name = component_name(component)
+            given = ", ".join(n for n in component.__struct_fields__ if n not in ("interpolation", "fill", "mode"))
+            yield _idle(f"`{name}` changes nothing as it is", places, path, f"it takes {given}")
+
+
+def _written(recipe: Recipe) -> Iterator[tuple[str, Component]]:
+    """Components that may be idle, after their paths."""
     chains: dict[str, Sequence[Component]] = {
         "augment": recipe.augment, "mix": recipe.mix, "penalty": recipe.penalty, "schedule": recipe.schedule,
     }  # fmt: skip
-    for field, components in chains.items():
-        for component in components:
-            if component.idle or asdict(component).get("p") == 0:
-                name = component_name(component)
-                given = ", ".join(n for n in component.__struct_fields__ if n not in ("interpolation", "fill", "mode"))
-                yield _idle(f"`{name}` changes nothing as it is", places, f"{field}.{name}", f"it takes {given}")
+    yield from ((f"{field}.{component_name(c)}", c) for field, components in chains.items() for c in components)
+    single: dict[str, Component | None] = {
+        "ema": recipe.ema, "lookahead": recipe.lookahead, "layer_decay": recipe.layer_decay,
+        "progressive": recipe.progressive,
+    }  # fmt: skip
+    yield from ((field, component) for field, component in single.items() if component is not None)
 
 
 def _taught(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -54,6 +63,8 @@ def _after_the_end(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         times.append(("dropout.after", dropout.after, "there is no dropout before"))
     if ema is not None and ema.restart is not None:
         times.append(("ema.restart", ema.restart, "nothing is averaged before"))
+    if recipe.keep.every is not None:
+        times.append(("keep.every", recipe.keep.every, "no checkpoint is kept permanently before"))
     for path, time, what in times:
         end = _ends(recipe)[time.unit]
         if end is not None and time.amount >= end:
@@ -103,16 +114,16 @@ def _patience(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 def _rates(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
-    """A warm-up that falls, or never ends, and a curve that falls upwards."""
+    """A warm-up that falls, or never ends, and a curve that falls upwards or not at all."""
     chosen, phases = recipe.optimizer, recipe.schedule
     peak = chosen.lr * recipe.batch / chosen.per_batch if chosen.per_batch else chosen.lr
     for phase in phases:
         name = component_name(phase)
-        if isinstance(phase, Warmup) and phase.factor is None and phase.start > peak:
-            message = f"`{name}` begins at {phase.start:g}, above the full lr of {peak:g}"
+        if isinstance(phase, Warmup) and phase.factor is None and phase.start >= peak:
+            message = f"`{name}` begins at {phase.start:g}, {_above(phase.start, peak)}"
             yield diagnostic("idle-phase", message, places.at(f"schedule.{name}"), severity="warning")
-        if isinstance(phase, Cosine | Polynomial | Restarts) and phase.to > peak:
-            message = f"`{name}` leads to {phase.to:g}, above the full lr of {peak:g}"
+        if isinstance(phase, Cosine | Polynomial | Restarts) and phase.to >= peak:
+            message = f"`{name}` leads to {phase.to:g}, {_above(phase.to, peak)}"
             yield diagnostic("idle-phase", message, places.at(f"schedule.{name}"), severity="warning")
     if (
         len(phases) == 1
@@ -121,6 +132,10 @@ def _rates(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     ):
         message = f"the warm-up lasts until training ends, after {phases[0].over}"
         yield diagnostic("idle-phase", message, places.at("schedule"), "shorten it", severity="warning")
+
+
+def _above(lr: float, peak: float) -> str:
+    return f"above the full lr of {peak:g}" if lr > peak else "the full lr: it stays where it is"
 
 
 def _twice(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:

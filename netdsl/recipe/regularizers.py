@@ -29,6 +29,10 @@ class Ema(Component, frozen=True, tag="ema"):
     buffers: Literal["copy", "average"] = "copy"
     scaled: Annotated[bool, Meta(description="1 - decay is multiplied by batch * every / epochs (torchvision)")] = False
 
+    @property
+    def idle(self) -> bool:
+        return not self.decay
+
 
 @component("swa")
 class Swa(Component, frozen=True, tag="swa"):
@@ -55,6 +59,10 @@ class Lookahead(Component, frozen=True, tag="lookahead"):
         NonNegative, Meta(description="how the fraction falls to `alpha` over the run; 0: it is constant")
     ] = 0.0
     buffers: Annotated[bool, Meta(description="statistics of batch norms are slow and fast too")] = False
+
+    @property
+    def idle(self) -> bool:
+        return self.alpha == 1
 
 
 class Clip(Component, frozen=True):
@@ -213,3 +221,7 @@ class LayerDecay(Component, frozen=True, tag="layer_decay"):
     rate: Annotated[Probability, Meta(description="lr ratio of neighbouring layers")]
     blocks: Count = 1
     layers: Index | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.rate == 1

@@ -70,6 +70,10 @@ class Warmup(Timed, frozen=True, tag="warmup"):
     inclusive: bool = False
     shape: Literal["linear", "constant"] = "linear"
 
+    @property
+    def idle(self) -> bool:
+        return self.factor == 1
+
 
 @component("schedule")
 class Constant(Timed, frozen=True, tag="constant"):
@@ -112,6 +116,10 @@ class Step(Anchored, frozen=True, tag="step"):
     every: Duration
     factor: Positive = 0.1
 
+    @property
+    def idle(self) -> bool:
+        return self.factor == 1
+
 
 @component("schedule")
 class Multistep(Anchored, frozen=True, tag="multistep"):
@@ -122,7 +130,7 @@ class Multistep(Anchored, frozen=True, tag="multistep"):
 
     @property
     def idle(self) -> bool:
-        return not self.at
+        return not self.at or self.factor == 1
 
 
 @component("schedule")
@@ -132,6 +140,10 @@ class Exponential(Anchored, frozen=True, tag="exponential"):
     factor: Positive
     every: Duration = Duration(1, "epochs")
     staircase: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return self.factor == 1
 
 
 @component("schedule")

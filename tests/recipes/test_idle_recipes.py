@@ -16,6 +16,11 @@ IMAGES = """net T(classes=10) {
 }
 """
 DROPPED = IMAGES.replace("gap", "gap -> dropout(0.1)")
+GREY = """net T(classes=10) {
+  input image [1, 28, 28]
+  conv(8, 3) -> relu -> gap -> linear(classes)
+}
+"""
 TABLE = """net T(outputs=3) {
   input x [5]
   linear(8) -> relu -> linear(outputs)
@@ -97,6 +102,42 @@ def told(net: str, fields: str, tmp_path: Path) -> list[tuple[str, str, str]]:
         (TABLE, 'data = csv("a.csv", target="y", categories=["z", "z"])', "idle-option", '["z", "z"]'),
         (TABLE, 'data = csv("a.csv", target="y", categories=["z"], ignore=["z"])', "idle-option", '["z"]'),
         (TABLE, 'data = npz("a.npz")\nstandardize = image', "not-an-image", "image"),
+        (GREY, "augment = color_jitter(saturation=0.2)", "idle-option", "color_jitter(saturation=0.2)"),
+        (IMAGES, "data = digits\naugment = grayscale", "idle-option", "grayscale"),
+        (IMAGES, "data = cifar10\naugment = crop(32) -> hflip", "idle-option", "crop(32)"),
+        (IMAGES, "augment = cutout(32, inside=true)", "unfit-size", "cutout(32, inside=true)"),
+        (IMAGES, "augment = posterize(8)", "idle-option", "posterize(8)"),
+        (IMAGES, "init = kaiming -> xavier", "idle-option", "kaiming"),
+        (IMAGES, 'init = weights("w.safetensors") -> normal', "idle-option", 'weights("w.safetensors")'),
+        (IMAGES, "freeze conv, norm, linear", "all-frozen", "freeze conv, norm, linear"),
+        (IMAGES, "schedule = warmup(2 epochs, factor=1) -> cosine", "idle-option", "warmup(2 epochs, factor=1)"),
+        (IMAGES, "optimizer = sgd(lr=0.01)\nschedule = cosine(to=0.01)", "idle-phase", "cosine(to=0.01)"),
+        (IMAGES, "schedule = step(9 epochs, factor=1)", "idle-option", "step(9 epochs, factor=1)"),
+        (IMAGES, "schedule = step(9 epochs, factor=10)", "unusual-value", "step(9 epochs, factor=10)"),
+        (IMAGES, "epochs = 100\nschedule = multistep([150 epochs, 50 epochs])", "idle-phase", ""),
+        (IMAGES, "epochs = 100\nschedule = multistep([75 epochs, 50 epochs])", "unusual-value", ""),
+        (IMAGES, "data = cifar10\nepochs = 90\nschedule = step(30 steps)", "vanished-lr", "step(30 steps)"),
+        (IMAGES, "epochs = 90\nschedule = exponential(0.5)", "vanished-lr", "exponential(0.5)"),
+        (IMAGES, "data = cifar10\nbatch = 60000\ndrop_last = true", "batch-exceeds-data", "60000"),
+        (IMAGES, "ema = ema(0)", "idle-option", "ema(0)"),
+        (IMAGES, "ema = 0.1", "unusual-value", ""),
+        (IMAGES, "layer_decay = 1.0", "idle-option", "1.0"),
+        (IMAGES, "lookahead = lookahead(1, alpha=1)", "idle-option", "lookahead(1, alpha=1)"),
+        (IMAGES, "augment = randaugment\nprogressive = progressive(strength=[9, 9])", "idle-option", ""),
+        (IMAGES, "augment = resize(32)\nprogressive = progressive(size=[32, 16])", "unusual-value", "[32, 16]"),
+        (IMAGES, "epochs = 10\nkeep = keep(2, every=100 epochs)", "idle-option", "100 epochs"),
+        (IMAGES, "optimizer = adamw(betas=[0.999, 0.9])", "unusual-value", "[0.999, 0.9]"),
+        (IMAGES, "optimizer = sgd(lr=0.1, weight_decay=0.5)", "unusual-value", "0.5"),
+        (IMAGES, "optimizer = adamw(weight_decay=0.05)\npenalty = l2(1e-4)", "unusual-value", "l2(1e-4)"),
+        (IMAGES, "augment = rotate(0.5)", "unusual-value", "0.5"),
+        (IMAGES, "augment = affine(10, shear=0.2)", "unusual-value", "0.2"),
+        (IMAGES, "augment = gaussian_noise(25)", "scaled-pixels", "25"),
+        (IMAGES, "clip = 1e-6", "unusual-value", ""),
+        (IMAGES, 'distill = teacher("t", temperature=0.01)', "unusual-value", "0.01"),
+        (IMAGES, 'init = pretrained("timm/resnet18.a1_in1k")\nstandardize = none', "unusual-value", "none"),
+        (IMAGES, 'data = hf("a/b", train="train", test="train")', "tested-on-training", '"train"'),
+        (TABLE, 'data = csv("a.csv", target="y", test="a.csv")', "tested-on-training", '"a.csv"'),
+        (TABLE, 'data = csv("a.csv", target="y", categories=["y"])\nloss = mse', "conflicting-fields", '["y"]'),
         (TEXT, 'data = text("a.txt", tokens=bytes)\nstandardize = fixed([0.5], [0.2])', "idle-option", ""),
     ],
 )  # fmt: skip
@@ -137,6 +178,20 @@ def test_what_does_nothing_is_told_at_its_place(net: str, fields: str, code: str
         (IMAGES, "metrics = [f1, recall]"),
         (TABLE, 'data = csv("a.csv", target="y", categories=["y", "z"], ignore=["w"])'),
         (TEXT, 'data = text("a.txt", tokens=bytes)\nstandardize = none'),
+        (GREY, "augment = color_jitter(brightness=0.2, hue=0.1) -> crop(28, padding=2)"),
+        (IMAGES, "augment = crop(32)"),
+        (IMAGES, 'init = kaiming -> normal(std=0.01, only=["head"]) -> head_scale(0.1)'),
+        (IMAGES, "freeze stem"),
+        (IMAGES, "epochs = 100\nschedule = warmup(5 epochs) -> multistep([30 epochs, 60 epochs])"),
+        (IMAGES, "epochs = 100\nschedule = restarts(10 epochs)"),
+        (IMAGES, "epochs = 300\nschedule = step(1 epochs, factor=0.98)"),
+        (IMAGES, "schedule = exponential(1.1)"),
+        (IMAGES, "ema = ema(0.4, every=100)"),
+        (IMAGES, "optimizer = sgd(lr=0.1, weight_decay=5e-4)\npenalty = l1(1e-5)"),
+        (IMAGES, "optimizer = lion(lr=1e-4, betas=[0.95, 0.98])"),
+        (IMAGES, "augment = rotate(1) -> gaussian_noise(0.1) -> cutout(16, inside=true)"),
+        (IMAGES, "data = cifar10\nbatch = 60000"),
+        (TABLE, 'data = csv("a.csv", target="y", test="b.csv")'),
     ],
 )  # fmt: skip
 def test_what_does_something_is_left_alone(net: str, fields: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from netdsl.checks.lint import (
     activation_on_logits,
+    batch_exceeds_data,
     decayed_norms,
     ema_outlasts_run,
     flipped_digits,
@@ -14,6 +15,7 @@ from netdsl.checks.lint import (
     small_batch_norm,
     softmax_before_loss,
     unpaired_resolution,
+    vanished_lr,
     xavier_with_relu,
 )
 from netdsl.checks.lint.trained import Trained
@@ -30,6 +32,8 @@ RECIPE_RULES: dict[str, Callable[[Trained], Iterator[Diagnostic]]] = {
     "unpaired-resolution": unpaired_resolution.check,
     "xavier-with-relu": xavier_with_relu.check,
     "decayed-norms": decayed_norms.check,
+    "vanished-lr": vanished_lr.check,
+    "batch-exceeds-data": batch_exceeds_data.check,
 }
 """The lints of a recipe with its net."""
 

@@ -3,6 +3,7 @@
 from netdsl.diagnostics.codes.code import Code, recipe
 
 IMAGE = "input image [3, 32, 32]\n  conv(8, 3) -> relu -> gap -> linear(10)"
+GREY = "input image [1, 28, 28]\n  flatten -> linear(10)"
 NORMED = "input image [1, 8, 8]\n  conv(8, 3, bias=false) -> bn -> relu -> gap -> linear(10)"
 SEQUENCE = "input x [16, 8]\n  layernorm -> flatten -> linear(10)"
 
@@ -55,6 +56,21 @@ RECIPE_LINTS = (
         "initial weights at the end.",
         recipe("data = digits\nepochs = 3\nema = 0.9999"),
         recipe("data = digits\nepochs = 3\nema = 0.9"),
+    ),
+    Code(
+        "vanished-lr",
+        "The learning rate is nothing long before training ends",
+        "Over the second half of the run lr is less than a millionth of its peak: often steps were counted where "
+        "epochs were meant.",
+        recipe("data = mnist\nepochs = 90\nschedule = step(30 steps)", GREY),
+        recipe("data = mnist\nepochs = 90\nschedule = step(30 epochs)", GREY),
+    ),
+    Code(
+        "batch-exceeds-data",
+        "A batch is larger than the training split",
+        "Every step takes all samples, of which there are fewer than `batch` says: an epoch is one step.",
+        recipe("data = synthetic(train=100)\nbatch = 256"),
+        recipe("data = synthetic(train=100)\nbatch = 32"),
     ),
     Code(
         "idle-smoothing",

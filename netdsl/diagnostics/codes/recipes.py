@@ -165,6 +165,21 @@ RECIPES = (
         recipe("optimizer = lion(lr=1e-4)"),
     ),
     Code(
+        "unusual-value",
+        "A value is far from any that is used",
+        "It is taken, and hardly meant: two numbers the wrong way round, another unit (degrees and radians), a "
+        "factor instead of its inverse, or a decay that leaves nothing of the weights.",
+        recipe("optimizer = adamw(lr=1e-3, betas=[0.999, 0.9])"),
+        recipe("optimizer = adamw(lr=1e-3, betas=[0.9, 0.999])"),
+    ),
+    Code(
+        "tested-on-training",
+        "The test split is the training split",
+        "The score that is reported then tells how well samples are remembered, not what is known of others.",
+        recipe('data = parquet("a-*.parquet", test="a-*.parquet")'),
+        recipe('data = parquet("a-*.parquet", test="b-*.parquet")'),
+    ),
+    Code(
         "slow-average",
         "The average of the weights lasts longer than training",
         "An EMA of decay d averages about 1 / (1 - d) steps. Where training is shorter, the average still "
