@@ -55,7 +55,6 @@ MAY_IMPORT = {
     "torch": (
         "training/",
         "cli/training.py",
-        "cli/compile.py",
         "backends/torch/module.py",
         "weights/",
         "verify/",
@@ -193,6 +192,28 @@ def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
         relative = str(path.relative_to(ROOT))
         if any(name.split(".")[0] == library for name in imports(path, types=False)):
             assert relative.startswith(MAY_IMPORT[library]), f"{relative} imports {library}"
+
+
+SAYS = {"args", "parser", "print", "print_json", "Failure", "Refused", "argparse", "sys"}
+"""Names in a function that parses, prints or refuses."""
+MOST_ELSE = 11
+"""Statements of a function of the command line that does none of these: words for what is printed."""
+
+
+def test_the_command_line_parses_prints_and_exits() -> None:
+    """What it decides stands below, where the API and the language server find it: `cli/` has no classes but those of
+    its failures, starts no programs, and what neither sees the arguments nor says something is short."""
+    for path in (p for p in FILES if room(p) == "cli" and p.stem != "files"):
+        own = tree(path).body
+        classes = [node.name for node in own if isinstance(node, ast.ClassDef)]
+        assert not classes or name_of(path) == "cli/failure", f"{name_of(path)} has classes: {classes}"
+        assert not {"subprocess", "msgspec.Struct"} & set(imports(path)), f"{name_of(path)} does work"
+        for node in (n for n in own if isinstance(n, ast.FunctionDef)):
+            inside = list(ast.walk(node))
+            named = {n.id for n in inside if isinstance(n, ast.Name)}
+            named |= {n.arg for n in inside if isinstance(n, ast.arg)}
+            count = sum(isinstance(n, ast.stmt) and not isinstance(n, ast.ImportFrom) for n in inside) - 1
+            assert named & SAYS or count <= MOST_ELSE, f"{name_of(path)}: {node.name} belongs to a room below"
 
 
 BROUGHT = {"httpx": "huggingface-hub", "pyarrow": "datasets"}

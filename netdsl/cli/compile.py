@@ -10,28 +10,21 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
 from netdsl.cli.failure import Failure, Refused
-from netdsl.cli.files import folder, write
+from netdsl.cli.files import folder
 from netdsl.cli.foreign import add_pretrained, add_rules, repository_of, state_from
 from netdsl.cli.numbers import seed, whole
-from netdsl.cli.precision import add_precision, lines, remark, wanted_of, write_smaller
-from netdsl.cli.subject import Subject, subject_of
-from netdsl.cli.target import add_recipe_options, add_target, live_module, summary_of
+from netdsl.cli.precision import add_precision, lines, remark, wanted_of
+from netdsl.cli.subject import subject_of
+from netdsl.cli.target import add_recipe_options, add_target
 from netdsl.cli.unused import refuse_unused
+from netdsl.publish.artifacts import Artifacts, Options, Subject, Weights, prepared_for
 from netdsl.render.numbers import in_bytes, plural
 from netdsl.render.output import print_json
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from netdsl.precision.shrink import Smaller, Wanted
-    from netdsl.recipe.schema import Recipe
-    from netdsl.verify.compare import Case
-    from netdsl.weights.repository import Repository
 
 EXAMPLES = """\
 examples:
@@ -77,10 +70,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    kinds, wanted = _kinds(args.emit), wanted_of(args)
-    if wanted is not None and "onnx" not in kinds:
+    kinds = _kinds(args.emit)
+    if args.precision is not None and "onnx" not in kinds:
         raise Failure("`--precision` makes an ONNX file", "`--emit onnx`")
-    build = Build(subject_of(args), args, wanted)
+    build = _artifacts(args)
     with folder(args.output) as temporary:
         for kind in kinds:
             EMITTERS[kind](build, temporary)
@@ -99,138 +92,65 @@ def _kinds(emit: str) -> list[str]:
     return kinds
 
 
-class Build:
-    """One net on its way to files. `weights` are arrays by state-dict key, None for fresh ones and those of a run."""
-
-    def __init__(self, subject: Subject, args: argparse.Namespace, wanted: Wanted | None) -> None:
-        self.subject, self.net, self.init = subject, subject.net, subject.init
-        self.args, self.wanted = args, wanted
-        self.cases: list[Case] = []
-        self.smaller: Smaller | None = None
-        self.prepared: Recipe
-        self.repository = repository_of(args, args.weights)
-        if not args.weights and self.repository is None:
-            refuse_unused(
-                args, ("map", "inside", "exclude", "partial", "channels"),
-                "{} says how given weights are read, and none are", "`--weights FILE`, or `--pretrained NAME`",
-            )  # fmt: skip
-        if self.repository is not None:
-            self._prepare(self.repository)
-        path = args.weights if self.repository is None else str(self.repository.folder)
-        self.weights = state_from(self.net, path, args) if path else None
-
-    def _prepare(self, repository: Repository) -> None:
-        """Let the net standardise its images as the weights are used to."""
-        from netdsl.elaborate.builder import Options
-        from netdsl.planning.preparation import as_it_saw
-
-        self.prepared, standard = as_it_saw(repository.images, self.net.checked)
-        if standard is not None:
-            self.net = self.net.spec.net(self.net.name, self.net.arguments, self.net.sizes, Options(standard=standard))
-
-    @cached_property
-    def module(self) -> nn.Module:
-        """The live module with its weights."""
-        if self.subject.run is not None and self.subject.run.module is not None:
-            return self.subject.run.module
-        return live_module(self.net, self.args.seed, self.weights, self.init)
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """The weights as arrays by state-dict key; those of a file without torch."""
-        if self.weights is not None:
-            return self.weights
-        return {k: v.detach().numpy() for k, v in self.module.state_dict().items()}
-
-    def torch(self, folder: str) -> None:
-        write(os.path.join(folder, "model.py"), self.net.source(self.init))
-
-    def onnx(self, folder: str) -> None:
-        if self.wanted is not None:
-            from netdsl.cli.training import guarded
-
-            with guarded():
-                self.smaller = write_smaller(self.subject, self.wanted, self.args, self.export, folder)
-        else:
-            self.export(os.path.join(folder, "model.onnx"))
-
-    def export(self, path: str) -> None:
-        """Write the ONNX file in float, verified unless that is not wanted. Raises Refused."""
-        from netdsl.render.status import working
-
-        if self.args.no_verify:
-            with working("writing model.onnx"):
-                self._export(path, self.module if self.weights is None else self.weights)
-            return
-        from netdsl.verify.compare import VerificationError
-
-        try:
-            with working("writing and verifying model.onnx"):
-                self.cases = self._export(path, self.module)
-        except VerificationError as error:
-            from netdsl.render.cases import render_cases
-
-            print(render_cases(error.cases))
-            raise Refused((error.diagnostic,)) from None
-
-    def _export(self, path: str, weights: nn.Module | dict[str, Any]) -> list[Case]:
-        from netdsl.verify.export import export_onnx
-
-        args, notes = self.args, self._notes()
-        options = {"opset": args.opset, "target": args.target, "verified": not args.no_verify}
-        return export_onnx(self.net, path, weights, metadata=notes, **options)
-
-    def _notes(self) -> dict[str, Any]:
-        """The metadata on data that the ONNX file of a run has."""
-        run = self.subject.run
-        if self.repository is not None:
-            return self._repository_notes(self.repository)
-        if run is None:
-            return {}
-        from netdsl.training.export import notes
-
-        standardized = self.net.options.standard is not None
-        return notes(run.recipe, run.task, run.classes, run.columns, standardized)
-
-    def _repository_notes(self, repository: Repository) -> dict[str, Any]:
-        """Where the weights are from, how images are prepared for them, and what classes are called."""
-        from netdsl.inference.trained import preprocessing_of
-
-        found: dict[str, Any] = {"pretrained": [repository.notes]}
-        found["preprocessing"] = preprocessing_of(self.prepared, self.net.options.standard is not None)
-        shape = next(o for o in self.net.checked.main.outputs if not o.training).value.type.shape
-        named = shape == (len(repository.classes),)
-        return found | ({"class_names": [*repository.classes]} if named else {})
-
-    def weights_file(self, folder: str) -> None:
-        import numpy as np
-        from safetensors.numpy import save
-
-        state = {k: np.ascontiguousarray(v).reshape(v.shape) for k, v in self.state.items()}
-        write(os.path.join(folder, "model.safetensors"), save(state))
-
-    def ir(self, folder: str) -> None:
-        from netdsl.ir.text import program_text
-
-        write(os.path.join(folder, "model.ir"), program_text(self.net.checked))
-
-    def summary(self, folder: str) -> None:
-        from netdsl.render.output import json_text
-        from netdsl.render.summary_data import as_data
-
-        write(os.path.join(folder, "summary.json"), json_text(as_data(summary_of(self.net))) + "\n")
+def _artifacts(args: argparse.Namespace) -> Artifacts:
+    """The files that a command asks for, to be written. Raises Failure and Refused."""
+    subject, wanted = subject_of(args), wanted_of(args)
+    if wanted is not None and wanted.kind == "int8" and subject.recipe is None and args.calibrate is None:
+        raise Failure("int8 needs samples to calibrate on", "`--calibrate DATA`, or the directory of a run")
+    subject, weights = _weights(subject, args)
+    options = Options(args.opset, args.target, not args.no_verify, args.seed, wanted, args.calibrate, args.samples)
+    return Artifacts(subject, options, weights)
 
 
-EMITTERS: dict[str, Callable[[Build, str], None]] = {
-    "torch": Build.torch,
-    "onnx": Build.onnx,
-    "weights": Build.weights_file,
-    "ir": Build.ir,
-    "summary": Build.summary,
+def _weights(subject: Subject, args: argparse.Namespace) -> tuple[Subject, Weights | None]:
+    """The given weights, if any, and the net as it is prepared for them."""
+    repository = repository_of(args, args.weights)
+    if repository is not None:
+        net, preparation = prepared_for(subject.net, repository)
+        state = state_from(net, str(repository.folder), args)
+        return replace(subject, net=net), Weights(state, repository, preparation)
+    if args.weights:
+        return subject, Weights(state_from(subject.net, args.weights, args))
+    refuse_unused(
+        args, ("map", "inside", "exclude", "partial", "channels"),
+        "{} says how given weights are read, and none are", "`--weights FILE`, or `--pretrained NAME`",
+    )  # fmt: skip
+    return subject, None
+
+
+def _onnx(artifacts: Artifacts, folder: str) -> None:
+    """Write the ONNX file. Raises Refused with the cases where it failed its verification."""
+    if artifacts.options.wanted is None:
+        _verified(artifacts, folder)
+        return
+    from netdsl.cli.training import guarded
+
+    with guarded():  # a smaller file is measured on data
+        _verified(artifacts, folder)
+
+
+def _verified(artifacts: Artifacts, folder: str) -> None:
+    from netdsl.verify.compare import VerificationError
+
+    try:
+        artifacts.onnx(folder)
+    except VerificationError as error:
+        from netdsl.render.cases import render_cases
+
+        print(render_cases(error.cases))
+        raise Refused((error.diagnostic,)) from None
+
+
+EMITTERS: dict[str, Callable[[Artifacts, str], None]] = {
+    "torch": Artifacts.torch,
+    "onnx": _onnx,
+    "weights": Artifacts.tensors,
+    "ir": Artifacts.ir,
+    "summary": Artifacts.summary,
 }
 
 
-def _report(build: Build, files: dict[str, int], json: bool) -> None:
+def _report(build: Artifacts, files: dict[str, int], json: bool) -> None:
     params = totals(build.net.checked.main).params
     worst = max((c.difference for c in build.cases), default=None)
     if json:
@@ -249,15 +169,17 @@ def _report(build: Build, files: dict[str, int], json: bool) -> None:
         print(line)
 
 
-def _remark(path: str, build: Build) -> str:
+def _remark(path: str, build: Artifacts) -> str:
     if not path.endswith(".onnx"):
         return ""
     if build.smaller is not None:
         return remark(build.smaller)
     if not build.cases:
-        return f"opset {build.args.opset}, not verified"
+        return f"opset {build.options.opset}, not verified"
     worst = max(c.difference for c in build.cases)
-    text = f"opset {build.args.opset}, verified in {plural(len(build.cases), 'case')}, largest difference {worst:.1e}"
+    text = (
+        f"opset {build.options.opset}, verified in {plural(len(build.cases), 'case')}, largest difference {worst:.1e}"
+    )
     accepted = max(c.accepted for c in build.cases)
     rounding = any(c.widened for c in build.cases)
     return f"{text} ({accepted:.1e} accepted: PyTorch's own rounding is above the gate)" if rounding else text

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure
 from netdsl.cli.numbers import whole
-from netdsl.cli.subject import Subject
 
 if TYPE_CHECKING:
     from netdsl.precision.shrink import Smaller, Wanted
@@ -75,34 +71,6 @@ def _share(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise Failure(f"`--max-drop {text}` is not a share", "for example `--max-drop 0.5%`")
     return value
-
-
-def write_smaller(
-    subject: Subject, wanted: Wanted, args: argparse.Namespace, export: Callable[[str], None], folder: str
-) -> Smaller:
-    """Write the smaller file into a folder: the float file is made and verified first, by `export`, and left out."""
-    from netdsl.inference.trained import session_of
-    from netdsl.precision.data import calibration, comparison, random_samples, read, reopened
-    from netdsl.precision.shrink import smaller
-    from netdsl.render.status import working
-
-    has_data = subject.recipe is not None or args.calibrate is not None
-    if not has_data and wanted.kind == "int8":
-        raise Failure("int8 needs samples to calibrate on", "`--calibrate DATA`, or the directory of a run")
-    target = Path(folder) / f"model.{wanted.kind}.onnx"
-    with tempfile.TemporaryDirectory() as temporary:
-        source = Path(temporary) / "model.onnx"
-        export(str(source))
-        with working(f"writing and measuring {target.name}"):
-            if not has_data:
-                return smaller(source, target, wanted, random_samples(subject.net.checked), None)
-            session = session_of(source)
-            opened = reopened(session, subject.net.checked, subject.recipe, subject.base, subject.run)
-            given = read(opened, args.calibrate)
-            tested = read(opened, None) if subject.recipe is not None and args.calibrate else given
-            samples = calibration(given.train, list(session.inputs), args.samples)
-            compare = comparison(session, opened, tested)
-            return smaller(source, target, wanted, samples, compare)
 
 
 def remark(found: Smaller) -> str:

@@ -5,30 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.target import open_net, split_target
 from netdsl.cli.unused import refuse_unused
-
-if TYPE_CHECKING:
-    from netdsl.ir.initial import Initialization
-    from netdsl.pipeline import Net
-    from netdsl.recipe.schema import Recipe
-    from netdsl.training.opened import Opened
-
-
-class Subject(Struct, frozen=True, eq=False):
-    """The net to compile. `init`: how fresh weights start, by the `recipe` that is named; `base`: the folder that its
-    paths are relative to; `run`: the trained net of a run directory."""
-
-    net: Net
-    init: tuple[Initialization, ...] = ()
-    recipe: Recipe | None = None
-    base: Path = Path()
-    run: Opened | None = None
+from netdsl.publish.artifacts import Subject
 
 
 def subject_of(args: argparse.Namespace) -> Subject:

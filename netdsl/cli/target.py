@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netdsl.cli.failure import Failure, Refused
 from netdsl.cli.files import read_spec
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from netdsl.elaborate.given import Expression
-    from netdsl.ir.initial import Initialization
     from netdsl.pipeline import Net, Spec
     from netdsl.summary import Summary
 
@@ -109,17 +105,6 @@ def open_spec(path: str) -> Spec:
     from netdsl.pipeline import Spec
 
     return Spec(read_spec(locate(path)), read_import)
-
-
-def live_module(net: Net, seed: int, weights: dict[str, Any] | None, init: Sequence[Initialization] = ()) -> nn.Module:
-    """The net as a module in evaluation form, with fresh weights of a seed or the given ones. Raises Failure."""
-    from netdsl.backends.torch.module import load_state
-    from netdsl.weights.former import current
-
-    module = net.module(seed, init).eval()
-    if weights is not None:
-        load_state(module, current(net.checked.main, weights))
-    return module
 
 
 def open_net(args: argparse.Namespace) -> Net:

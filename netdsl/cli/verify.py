@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from netdsl.cli.failure import OK, WRONG, Failure, Refused, unreadable
 from netdsl.cli.files import read_weights
 from netdsl.cli.numbers import real, seed, whole
-from netdsl.cli.target import add_target, live_module, open_net
+from netdsl.cli.target import add_target, open_net
 from netdsl.cli.unused import refuse_unused
 from netdsl.diagnostics.diagnostic import UserError
 
@@ -84,9 +84,10 @@ def _net_cases(net: Net, args: argparse.Namespace, weights: dict[str, Any] | Non
     from functools import partial
 
     from netdsl.verify.compare import verify
+    from netdsl.verify.live import live
 
     export = partial(net.onnx, opset=args.opset or 18, target=args.target or "onnxruntime")
-    return verify(net.checked, live_module(net, args.seed, weights), export, gate=args.gate)
+    return verify(net.checked, live(net, args.seed, weights), export, gate=args.gate)
 
 
 def _file_cases(
@@ -97,8 +98,10 @@ def _file_cases(
 
     if net is None:
         return verify_file(args.spec, gate=args.gate)
+    from netdsl.verify.live import live
+
     try:
-        module = live_module(net, args.seed, weights or _weights_beside(args.spec))
+        module = live(net, args.seed, weights or _weights_beside(args.spec))
     except UserError as error:
         raise outdated_by(said, args.spec, net, error.message) or error from None
     trained = is_of(net, module, said)

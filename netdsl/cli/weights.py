@@ -14,7 +14,7 @@ from netdsl.cli.failure import WRONG, Failure, unreadable
 from netdsl.cli.files import check_apart, check_ending, write
 from netdsl.cli.foreign import add_rules, fresh, read_foreign, repository_of, rules_of
 from netdsl.cli.numbers import seed
-from netdsl.cli.target import add_target, live_module, open_net
+from netdsl.cli.target import add_target, open_net
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.render.numbers import plural
 from netdsl.render.output import print_json
@@ -152,10 +152,11 @@ def _check(net: Net, loaded: Loaded, paths: list[str]) -> None:
     """Compare the net's output with a given one. Raises Failure where they differ."""
     import numpy as np
 
+    from netdsl.verify.live import live
     from netdsl.weights.check import difference
 
     x, expected = (_array(p) for p in paths)
-    module = live_module(net, 0, dict(loaded.state))
+    module = live(net, 0, dict(loaded.state))
     worst, largest = difference(module, net.checked.main.inputs, x, expected)
     if not np.isfinite(worst) or worst > TOLERANCE * largest:
         hint = "shapes don't prove constants: compare the eps of norms, where strides stand, paddings, the activation"
