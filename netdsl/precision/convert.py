@@ -26,14 +26,31 @@ BETWEEN = (
 time, and lose the most."""
 
 
+RECURRENT = ("LSTM", "GRU", "RNN")
+"""Nodes that onnxruntime computes in float alone on a CPU. Its layout pass ends the process where what turns their
+values stays in float16, so that whole recurrent layers are left as they are."""
+
+
 def half(source: Path) -> ModelProto:
-    """The model of a file with weights and values in float16. Its inputs and outputs stay as they are."""
+    """The model of a file with weights and values in float16. Its inputs and outputs stay as they are, and recurrent
+    layers."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    found: ModelProto = convert_float_to_float16(load(source), keep_io_types=True, disable_shape_infer=True)
+    model = load(source)
+    found: ModelProto = convert_float_to_float16(
+        model, keep_io_types=True, disable_shape_infer=True, node_block_list=list(_of_recurrent(model))
+    )
     OnnxModel.graph_topological_sort(found.graph, is_deterministic=True)
     return found
+
+
+def _of_recurrent(model: ModelProto) -> Iterator[str]:
+    """The nodes of recurrent layers, by name: theirs and those of their layer."""
+    layers = {n.name.rpartition("/")[0] or n.name for n in model.graph.node if n.op_type in RECURRENT}
+    for node in model.graph.node:
+        if any(node.name == layer or node.name.startswith(f"{layer}/") for layer in layers):
+            yield node.name
 
 
 class Int8:

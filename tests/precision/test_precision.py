@@ -10,13 +10,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
+from onnx import TensorProto
 from safetensors.numpy import load_file, save_file
 
-from netdsl.backends.onnx.file import load, metadata
+from netdsl.backends.onnx.file import load, metadata, save
 from netdsl.backends.onnx.session import Session
 from netdsl.cli.main import main
+from netdsl.pipeline import Spec
+from netdsl.precision.convert import half
 from netdsl.precision.measure import Agreement, largest, largest_difference
 from netdsl.precision.shrink import bound
+from netdsl.source import Source
 
 SPEC = """
 net Digits(classes=10) {
@@ -218,3 +223,19 @@ def test_agreement_counts_what_is_no_number() -> None:
 def test_a_bound_that_is_advised_is_enough(drop: float, said: str) -> None:
     assert bound(drop) == said
     assert float(bound(drop).rstrip("%")) / 100 >= drop
+
+
+def test_recurrent_layers_stay_in_float(tmp_path: Path) -> None:
+    """onnxruntime ended the process at a file with an LSTM, or what turns its values, in float16."""
+    text = "net A {\n  input x [L, 4]\n  body: lstm(6, num_layers=2, bidirectional=true) -> gru(5) -> linear(3)\n}\n"
+    net = Spec(Source(text, "a.net"), lambda *_: None).net("A")
+    module = net.module(seed=0).eval()
+    save(net.onnx({k: v.numpy() for k, v in module.state_dict().items()}), tmp_path / "a.onnx")
+    model = half(tmp_path / "a.onnx")
+    types = {t.name: t.data_type for t in model.graph.initializer}
+    recurrent = [types[i] for n in model.graph.node if n.op_type in ("LSTM", "GRU") for i in n.input if i in types]
+    assert set(recurrent) == {TensorProto.FLOAT}
+    assert TensorProto.FLOAT16 in types.values()  # the linear layer
+    x = torch.randn(2, 7, 4)
+    with torch.no_grad():
+        assert np.abs(Session(model.SerializeToString())(x.numpy()) - module(x).numpy()).max() < 2e-3

@@ -164,7 +164,7 @@ net Two {
   input image [3, 16, 16]
   first: a = image -> conv(8, 3) -> relu
   image
-  body: repeat 20 { conv(3, 3) -> tanh }
+  body: repeat 40 { conv(3, 3) -> tanh }
   concat(a, it) -> gap -> linear(4)
 }
 """
