@@ -172,6 +172,24 @@ def test_correlations_are_numpys() -> None:
     np.testing.assert_allclose(correlation(g).numpy(), full / full[0], rtol=1e-6)
 
 
+def test_shattering_is_that_of_slopes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In numpy: the slope of a net of one number, by the chain rule, and how it correlates over the distance."""
+    monkeypatch.setattr(shattering, "NETS", 3)
+    made = subject("net N { input x [1]\n linear(40) -> relu -> linear(30) -> tanh -> linear(1) }")
+    t = np.linspace(-2, 2, 256)
+    every = []
+    for seed in range(3):
+        weights = [p.detach().double().numpy() for p in made.module(seed).parameters()]
+        first, second, third = weights[0::2]
+        h = t[:, None] * first.T + weights[1]
+        slope = (h > 0) * first.T
+        k = np.maximum(h, 0) @ second.T + weights[3]
+        slope = (slope @ second.T) * (1 - np.tanh(k) ** 2) @ third[0]
+        full = np.correlate(slope - slope.mean(), slope - slope.mean(), "full")[255 : 255 + 16]
+        every.append(full / full[0])
+    np.testing.assert_allclose(column(shatter(made), "the net"), np.mean(every, 0), rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_plain_nets_shatter_and_residual_ones_do_not() -> None:
     lag = {d: column(shatter(subject(DEEP, "Wide", "kaiming", depth=d)), "the net")[1] for d in (7, 24)}

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
@@ -131,6 +132,38 @@ def test_updates_are_those_of_plain_descent() -> None:
         ratio = 0.05 * slopes[str(name)].norm() / weights[str(name)].norm()
         assert first == pytest.approx(ratio.item(), rel=1e-3)
     assert len(found.rows) == 2
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.8, True)])
+def test_a_range_test_is_a_loop_by_hand(momentum: float, nesterov: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "UPDATES", 30)
+    optimizer = f"sgd(lr=0.02, momentum={momentum}, nesterov={str(nesterov).lower()})"
+    made = subject(SMALL.format(optimizer=optimizer))
+    found = learning_rates(made)
+    with TemporaryDirectory() as folder:
+        trainer = made.trainer(Path(folder))
+        weights = [p.detach().clone().requires_grad_() for p in trainer.module.parameters()]
+        state = trainer.module.state_dict()
+        batches = [trainer.feed.batch(n) for n in range(trainer.total)]
+    plain = torch.optim.SGD(weights, lr=1.0, momentum=momentum, nesterov=nesterov)
+    losses: list[float] = []
+    rates = np.geomspace(0.02 * 1e-4, 0.02 * 1e3, 30)
+    for n in range(len(found.rows)):
+        plain.param_groups[0]["lr"] = rates[n]
+        batch = batches[n % len(batches)]
+        x = ((batch.inputs[0] - state["standardize.mean"]) / state["standardize.std"]).flatten(1)
+        scores = torch.tanh(x @ weights[0].T + weights[1]) @ weights[2].T + weights[3]
+        loss = nn.functional.cross_entropy(scores, batch.target)
+        losses.append(loss.item())
+        plain.zero_grad()
+        loss.backward()
+        plain.step()
+    weights = [0.9 ** np.arange(n, -1, -1) for n in range(len(losses))]
+    means = [float(np.average(losses[: n + 1], weights=w)) for n, w in enumerate(weights)]
+    assert len(found.rows) > 20
+    np.testing.assert_allclose(
+        np.array(found.rows, float), np.column_stack([rates[: len(losses)], losses, means]), 1e-3
+    )
 
 
 def test_a_range_test_ends_where_the_loss_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
