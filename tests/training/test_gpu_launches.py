@@ -49,8 +49,16 @@ WAITS = ("nonzero", "_local_scalar_dense", "masked_select", "index_copy")
 """Operators that make the host wait for a device, or copy a whole batch for each operation."""
 
 
-@pytest.mark.parametrize("words", ["randaugment(2, 9)", "trivialaugment", "autoaugment"])
-def test_policies_hardly_wait_for_the_device(words: str) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "randaugment(2, 9)", "trivialaugment", "autoaugment", "color_jitter(0.4, 0.4, 0.4, 0.1)", "grayscale(0.2)",
+        "autocontrast", "equalize", "posterize", "solarize", "invert", "elastic", "gaussian_noise(0.1)", "rotate(10)",
+        "translate(2)", "cutout(8)", "random_erasing(0.5)", "random_resized_crop(12) -> hflip", "crop(padding=2)",
+        "scale_jitter(12)",
+    ],
+)  # fmt: skip
+def test_augmentations_hardly_wait_for_the_device(words: str) -> None:
     pipeline = Pipeline(recipe(f"augment = {words}").augment)
     draws = KeyedRng(3, torch.arange(64))
     x = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -58,6 +66,14 @@ def test_policies_hardly_wait_for_the_device(words: str) -> None:
         pipeline((x,), torch.zeros(64), draws, 0)
     assert not [name for name in WAITS if calls.counts[name]]
     assert sum(calls.counts.values()) < 1300
+
+
+def test_pixmix_asks_the_device_once_a_round() -> None:
+    """It computes every operation for some images: 4 rounds of some 13 operations, and what they are mixed with."""
+    pipeline = Pipeline(recipe("augment = pixmix").augment)
+    with Calls() as calls:
+        pipeline((torch.rand(64, 3, 16, 16),), torch.zeros(64), KeyedRng(3, torch.arange(64)), 0)
+    assert not [name for name in WAITS if calls.counts[name]]
 
 
 def test_metrics_do_not_wait_for_the_device() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from netdsl.recipe import augmentations
 from netdsl.training.augment import pixels
+from netdsl.training.augment.parts import changed
 from netdsl.training.augment.registry import APPLY, Frame
 
 Both = tuple[Tensor, Tensor | None]
@@ -21,12 +22,14 @@ def color_jitter(component: augmentations.ColorJitter, x: Tensor, mask: Tensor |
     used = frame.chance(component.p)
     place = frame.uniform("order", 4).argsort(1)
     drawn = frame.uniform("factor", 4)
+
+    def jitter(i: int, images: Tensor, places: Tensor) -> Tensor:
+        function, reach = JITTER[i], ranges[i]
+        low, high = (-reach, reach) if function is pixels.hue else (max(0.0, 1 - reach), 1 + reach)
+        return function(images, low + (high - low) * drawn[places, i]) if reach else images
+
     for turn in range(4):
-        for i, (function, reach) in enumerate(zip(JITTER, ranges, strict=True)):
-            which = (used & (place[:, turn] == i)).nonzero()[:, 0]
-            if reach and len(which):
-                low, high = (-reach, reach) if function is pixels.hue else (max(0.0, 1 - reach), 1 + reach)
-                x = x.index_copy(0, which, function(x[which], low + (high - low) * drawn[which, i]))
+        x = changed(x, torch.where(used, place[:, turn], len(JITTER)), len(JITTER), jitter)
     return x, mask
 
 
@@ -39,23 +42,23 @@ def color_jitter(component: augmentations.ColorJitter, x: Tensor, mask: Tensor |
     augmentations.Invert,
 )
 def sometimes(component: Any, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    which = frame.chance(component.p).nonzero()[:, 0]
-    if not len(which):
-        return x, mask
-    part = x[which]
+    left_out = (~frame.chance(component.p)).long()
+    return changed(x, left_out, 1, lambda _, images, places: _coloured(component, images)), mask
+
+
+def _coloured(component: Any, x: Tensor) -> Tensor:
+    """All of some images under an operation."""
     if isinstance(component, augmentations.Grayscale):
-        part = pixels.grey(part).expand_as(part)
-    elif isinstance(component, augmentations.Autocontrast):
-        part = pixels.autocontrast(part)
-    elif isinstance(component, augmentations.Equalize):
-        part = pixels.equalize(part)
-    elif isinstance(component, augmentations.Posterize):
-        part = pixels.posterize(part, torch.full((len(which),), component.bits, device=x.device))
-    elif isinstance(component, augmentations.Solarize):
-        part = pixels.solarize(part, torch.full((len(which),), component.threshold, device=x.device))
-    else:
-        part = 1 - part
-    return x.index_copy(0, which, part), mask
+        return pixels.grey(x).expand_as(x)
+    if isinstance(component, augmentations.Autocontrast):
+        return pixels.autocontrast(x)
+    if isinstance(component, augmentations.Equalize):
+        return pixels.equalize(x)
+    if isinstance(component, augmentations.Posterize):
+        return pixels.posterize(x, torch.full((len(x),), component.bits, device=x.device))
+    if isinstance(component, augmentations.Solarize):
+        return pixels.solarize(x, torch.full((len(x),), component.threshold, device=x.device))
+    return 1 - x
 
 
 @APPLY.of(augmentations.Noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from netdsl.training.augment import pixels
 from netdsl.training.augment.fractals import fractals
 from netdsl.training.augment.geometry import warp, window
 from netdsl.training.augment.operations import MAPS
+from netdsl.training.augment.parts import changed
 from netdsl.training.augment.pixels import column
 from netdsl.training.augment.registry import APPLY, Frame
 from netdsl.training.data.dataset import as_floats
@@ -72,7 +74,7 @@ def multiply(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def mixing_images(x: Tensor, frame: Frame) -> Tensor:
     """One image of the mixing set for each sample, cut at random to the size of x."""
-    known = (fractals(x.shape[1]) if frame.mixing is None else frame.mixing).to(x.device)
+    known = _on_device(x.shape[1], x.device) if frame.mixing is None else frame.mixing.to(x.device)
     chosen = as_floats(known[frame.integers("image", len(known))])
     height, width = x.shape[2:]
     side = round(MARGIN * max(height, width))
@@ -85,6 +87,12 @@ def mixing_images(x: Tensor, frame: Frame) -> Tensor:
     return window(chosen, top, left, height, width)
 
 
+@cache
+def _on_device(channels: int, device: torch.device) -> Tensor:
+    """Fractals, copied to a device once."""
+    return fractals(channels).to(device)
+
+
 def _sometimes_augmented(component: PixMix, x: Tensor, otherwise: Tensor, what: str, frame: Frame) -> Tensor:
     """x under one random operation, or in one case of two what is given otherwise."""
     names = (*PLAIN, *(COLOURS if component.all_operations else ()))
@@ -92,12 +100,12 @@ def _sometimes_augmented(component: PixMix, x: Tensor, otherwise: Tensor, what: 
     level = frame.between(f"{what}.level", 0.1, component.severity) / 10
     sign = torch.where(frame.uniform(f"{what}.sign") < 0.5, -1.0, 1.0)
     used = frame.uniform(f"{what}.augmented") < 0.5
-    found = otherwise
-    for i, name in enumerate(names):
-        mine = (used & (which == i)).nonzero()[:, 0]
-        if len(mine):
-            found = found.index_copy(0, mine, operate(name, x[mine], level[mine], sign[mine]))
-    return found
+
+    def change(number: int, images: Tensor, places: Tensor) -> Tensor:
+        return operate(names[number], images, level[places], sign[places])
+
+    found = changed(x, torch.where(used, which, len(names)), len(names), change)
+    return found if otherwise is x else torch.where(column(used), found, otherwise)
 
 
 def operate(name: str, x: Tensor, level: Tensor, sign: Tensor) -> Tensor:

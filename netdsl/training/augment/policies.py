@@ -8,6 +8,7 @@ from torch import Tensor
 from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.training.augment.learned import POLICIES
 from netdsl.training.augment.operations import RAND, TIMM, WIDE, Reading, amount_of, operate
+from netdsl.training.augment.parts import changed
 from netdsl.training.augment.registry import APPLY, Frame
 
 Both = tuple[Tensor, Tensor | None]
@@ -21,22 +22,13 @@ def reading(component: RandAugment | TrivialAugment | AutoAugment, frame: Frame)
 def chosen(
     x: Tensor, names: tuple[str, ...], which: Tensor, amount: dict[str, Tensor], used: Tensor, how: Reading
 ) -> Tensor:
-    """Each sample under operation `names[which]` with its amount; those not `used` stay.
+    """Each sample under operation `names[which]` with its amount; those not `used` stay."""
 
-    They are sorted by their operation, so that a device is asked once how many each one gets, and every image is
-    copied twice, however many operations there are.
-    """
-    place = torch.where(used, which, len(names))
-    order = place.argsort(stable=True)
-    each = torch.arange(len(names) + 1, device=x.device)
-    counts = (place[:, None] == each).sum(0).tolist()
-    parts = []
-    for name, images, mine in zip(
-        (*names, "identity"), torch.split(x[order], counts), torch.split(order, counts), strict=True
-    ):
-        still = name == "identity" or not len(mine)
-        parts.append(images if still else operate(name, images, amount[name][mine], how))
-    return torch.cat(parts)[order.argsort()]
+    def change(number: int, images: Tensor, places: Tensor) -> Tensor:
+        name = names[number]
+        return images if name == "identity" else operate(name, images, amount[name][places], how)
+
+    return changed(x, torch.where(used, which, len(names)), len(names), change)
 
 
 @APPLY.of(RandAugment)
