@@ -7,6 +7,7 @@ from random import Random
 from types import SimpleNamespace
 
 import pytest
+from trees import leaves
 
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
@@ -16,8 +17,8 @@ from netdsl.weights.align import Search
 from netdsl.weights.match import Mapping, Matching, match
 from netdsl.weights.names import comes_before, concepts, earlier, is_final, is_repeated, lettered, stamp, tokens
 from netdsl.weights.orders import MOST_ORDERS, Exhausted, Order, Orders, Rule, family
-from netdsl.weights.slots import Shape, Slot, Unit, plain, spelled, units
-from netdsl.weights.tree import Node, tree
+from netdsl.weights.slots import Shape, Slot, Unit, spelled, units
+from netdsl.weights.tree import Node
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,6 @@ def test_tensors_that_stand_together_are_a_layer() -> None:
     assert found({"c/kernel:0": (8, 3, 3, 8), "c/bias:0": (8,)}) == [("c", ("transposed", "as it is"))]
     assert found({"c/kernel": (6, 4), "c/bias": (6,)}) == [("c", ("as it is", "as it is"))]
     assert found({"s/kernel": (8,)}) == [("s.kernel", ("as it is",))]
-
-
-def leaves(*keys: str) -> Node:
-    """The tree of layers with these names; a name `a*2` has two layers below it."""
-    names = [f"{k[:-2]}.{i}" if k.endswith("*2") else k for k in keys for i in range(2 if k.endswith("*2") else 1)]
-    units = [Unit(tuple(n.split(".")), (("weight", plain(Slot(f"{n}.weight", (4,)))),)) for n in names]
-    return tree(units, dict.fromkeys(units, 1))
 
 
 def permuted(items: tuple[Node, ...], rule: Rule, fits: dict[tuple[str, int], bool], start: int) -> set[Order]:
