@@ -247,15 +247,17 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     now: dict[str, Place] = {}
     named = {g.name for g in given}
     for item in given:
-        operand = _operand(op, item, operands)
+        operand = _operand(op, item, operands, named)
         if operand is not None:
+            if operand in now:
+                raise _twice(operand, item)
             operands[operand] = item.value
             now[operand] = item.at
             continue
         open_fields = (f for f in positional_fields(op) if f not in arguments and f not in named)
         name = item.name or next(open_fields, None)
         if name is None:
-            raise _refused_position(arrow, given, item)
+            raise _named_already(op, item, named) or _refused_position(arrow, given, item)
         if op.named_sizes and name not in fields:
             sizes = dict(arguments.get(op.named_sizes, ()))
             _place_argument(op.kind, [name], name, item, now, sizes)
@@ -269,13 +271,29 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     return bound
 
 
+def _twice(name: str, item: Given) -> Fault:
+    return fault("duplicate-argument", f"`{name}` is given twice", item.at)
+
+
+def _named_already(op: type[Op], item: Given, named: set[str | None]) -> Fault | None:
+    """The mistake of a tensor by position for the place of one that is given by name."""
+    names = [f"`{n}`" for n in op.operands if n in named]
+    if not names or not is_arrow(item.value):
+        return None
+    message = (
+        f"`{op.kind}` has nothing left to bind: {', '.join(names)} {'is' if len(names) == 1 else 'are'} given by name"
+    )
+    return fault("too-many-arguments", message, item.at, f"`{item.at.text} -> {op.kind}(...)`" if op.takes_it else None)
+
+
 def _hint(op: type[Op], name: str, item: Given) -> str | None:
     """The words of an op on an argument that it does not have."""
     return op.hints.get(name) or of_weight(name, item.at.text, isinstance(item.value, Shared))
 
 
-def _operand(op: type[Op], item: Given, taken: dict[str, Any]) -> str | None:
-    """The operand that an item is: by its name, or the next one for an arrow by position; None for an argument."""
+def _operand(op: type[Op], item: Given, taken: dict[str, Any], named: set[str | None]) -> str | None:
+    """The operand that an item is: by its name, or the next one for an arrow by position that is not given by name;
+    None for an argument."""
     if item.name in op.operands or item.name in op.optional_operands:
         if not is_arrow(item.value):
             message = f"`{item.name}` of `{op.kind}` must be a tensor, found {describe(item.value)}"
@@ -283,7 +301,9 @@ def _operand(op: type[Op], item: Given, taken: dict[str, Any]) -> str | None:
         return item.name
     if item.name is not None or not is_arrow(item.value):
         return None
-    return f"x{len(taken)}" if op.variadic else next((n for n in op.operands if n not in taken), None)
+    if op.variadic:
+        return f"x{len(taken)}"
+    return next((n for n in op.operands if n not in taken and n not in named), None)
 
 
 def _place_argument(
@@ -298,7 +318,7 @@ def _place_argument(
     if name not in known:
         raise unknown_argument(function, known, name, item.at, hint)
     if name in now:
-        raise fault("duplicate-argument", f"`{name}` is given twice", item.at)
+        raise _twice(name, item)
     arguments[name] = item.value
     now[name] = item.at
 

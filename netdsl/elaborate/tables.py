@@ -9,7 +9,7 @@ from netdsl.elaborate.scope import LayerBuilder, Scope, StepBuilder, Wire
 from netdsl.ir.reserved import free_name
 from netdsl.ops.base import Op
 from netdsl.ops.tables import Expression, Table
-from netdsl.sizes.dims import Size
+from netdsl.sizes.dims import Size, evaluate, product
 
 LARGEST = 64
 """The most ops of one table, written out: a part used twice counts twice. A larger one is made of smaller ones."""
@@ -30,6 +30,11 @@ def fold_tables(scope: Scope, drafts: list[StepBuilder], outputs: list[tuple[str
     return [made for d in drafts if (made := found.step(d, scope)) is not None]
 
 
+MOST_NUMBERS = 1 << 24
+"""The most numbers of a table, and of each value it is made of: what is larger (64 MiB of float32) is computed whenever
+the net runs, as any value is, and is not held beside the weights."""
+
+
 class _Tables:
     """`made`: the values that follow from tables alone; `kept`: those of them that stay steps; `needed`: what is read
     by other steps."""
@@ -45,8 +50,8 @@ class _Tables:
         op = draft.callee
         if not isinstance(op, Op) or not _folds(op, draft) or not all(w in self.made for w in draft.inputs):
             return
-        if draft.inputs or op.is_table:
-            (out,) = draft.outs
+        (out,) = draft.outs
+        if (draft.inputs or op.is_table) and evaluate(product(out.type.shape), {}) <= MOST_NUMBERS:
             self.made[out] = Expression(op, tuple(self.made[w] for w in draft.inputs), out.type, out.name)
             self.sizes[out] = 1 + sum(self.sizes[w] for w in draft.inputs)
             self.drafts[out] = draft

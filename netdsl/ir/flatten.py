@@ -89,7 +89,7 @@ class _Walk:
 
     def definition(self, definition: Definition, path: str, layer_path: str, inputs: tuple[Value, ...]) -> None:
         self.values = {v.name: _taken(given, v) for v, given in zip(definition.inputs, inputs, strict=True)}
-        for step, name in zip(definition.steps, _names(definition), strict=True):
+        for step, name in zip(definition.steps, step_names(definition), strict=True):
             if step.training and not self.training:
                 continue
             given = tuple(self.values[v.name] for v in step.inputs)
@@ -120,7 +120,7 @@ def _taken(given: Value, own: Value) -> Value:
     return Value(given.name, given.type.with_features(told))
 
 
-def _names(definition: Definition) -> list[str]:
+def step_names(definition: Definition) -> list[str]:
     """The last part of each step's path: its layer's name, else the kind of what it calls, numbered if it repeats."""
     kinds = [s.layer or (s.callee.kind if isinstance(s.callee, Op) else s.callee.name) for s in definition.steps]
     taken = {layer.name for layer in definition.layers}

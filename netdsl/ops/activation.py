@@ -72,7 +72,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      (("lambd", Annotated[float, Meta(ge=0)], 0.5),), ("softshrink(0.2)",), {"positional": 1}),
     ("hardshrink", "nn.Hardshrink", "F.hardshrink", lambda g, x, op: g.op("Shrink", x, bias=0.0, lambd=op.lambd),
      "`x` where `|x| > lambd`, otherwise 0, as torch.nn.Hardshrink.", (("lambd", float, 0.5),), ("hardshrink(0.2)",),
-     {"positional": 1}),
+     {"positional": 1, "jumps": True}),
 )  # fmt: skip
 
 for _row in ROWS:
@@ -87,6 +87,7 @@ class Threshold(Elementwise, frozen=True):
     value: float
 
     positional = 2
+    jumps = True
     module, function = "nn.Threshold", "F.threshold"
     examples = (Example("threshold(0.1, 0.5)"), Example("threshold(-0.2, 0)"))
 

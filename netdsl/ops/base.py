@@ -206,6 +206,8 @@ class Op(Struct, frozen=True):
     """Further numbers it keeps, in float32 numbers for each one of the result (an int64 counts twice)."""
     zero_at_zero: ClassVar[bool] = True
     """Whether it gives 0 for 0, with the arguments it has by default."""
+    jumps: ClassVar[bool] = False
+    """Whether its result may jump where its last input changes by as little as rounding: at a threshold, at a tie."""
     has_dropout: ClassVar[bool] = False
     """Whether a recipe's `dropout` sets its rate."""
     takes_integers: ClassVar[bool] = False

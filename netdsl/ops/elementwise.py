@@ -82,9 +82,9 @@ for _kind, _node_name, _doc, _facets in (
     ("sin", "Sin", "The sine", {}),
     ("cos", "Cos", "The cosine", {"zero_at_zero": False}),
     ("erf", "Erf", "The error function", {}),
-    ("sign", "Sign", "-1, 0 or 1", {"saves": "nothing", "whole": True}),
-    ("floor", "Floor", "The largest integer not above x", {"saves": "nothing"}),
-    ("ceil", "Ceil", "The smallest integer not below x", {"saves": "nothing"}),
+    ("sign", "Sign", "-1, 0 or 1", {"saves": "nothing", "whole": True, "jumps": True}),
+    ("floor", "Floor", "The largest integer not above x", {"saves": "nothing", "jumps": True}),
+    ("ceil", "Ceil", "The smallest integer not below x", {"saves": "nothing", "jumps": True}),
 ):
     elementwise(_kind, "", f"torch.{_kind}", _node_name, f"{_doc} of each number, as torch.{_kind}.", facets=_facets)
 

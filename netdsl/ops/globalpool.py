@@ -12,6 +12,9 @@ from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim
 from netdsl.tensors import TensorType
 
+MOST_WINDOWS = 64
+"""So many windows of different sizes are cut out one by one in ONNX; more are picked at once."""
+
 HELPER = '''\
 class {name}(nn.Module):
     """{doc}"""
@@ -107,7 +110,7 @@ class AdaptivePool(Op, frozen=True):
         for axis, (n, m) in enumerate(zip(sizes, self._outputs(), strict=True), start=2):
             if n == m:
                 continue
-            if not isinstance(n, int):
+            if not isinstance(n, int) or m > MOST_WINDOWS:
                 y = self._computed(g, y, x[0].type.rank, axis, n, m)
                 continue
             windows = [(i * n // m, -((i + 1) * n // -m)) for i in range(m)]
@@ -116,8 +119,8 @@ class AdaptivePool(Op, frozen=True):
         return y
 
     def _computed(self, g: Graph, x: str, rank: int, axis: int, size: Dim, windows: int) -> Any:
-        """One axis whose size is known only when the net runs: of every window as many positions are picked as the
-        longest has, its last one again where it is shorter."""
+        """One axis whose size is known only when the net runs, or that has many windows: of every window as many
+        positions are picked as the longest has, its last one again where it is shorter."""
         n, count = g.shape(size, batch=False), g.const(windows, "int64")
         one, number = g.const(1, "int64"), g.const([[i] for i in range(windows)], "int64")
         first = g.op("Div", g.op("Mul", number, n), count)

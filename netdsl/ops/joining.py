@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from netdsl.budget import spend
 from netdsl.ops.base import Call, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import axis_of, dim_of, features_with, is_bare, nearest_divisor, unclear
 from netdsl.ops.lowering import full_shape
@@ -160,6 +161,10 @@ def _rows(value: X, x: TensorType, batch: X | None) -> Any:
     return row if batch is None else Call(".expand", (row, Call(".size", (batch, 0)), *(-1,) * x.rank))
 
 
+PART = 60
+"""What a part costs of the budget of work: a value of its own, in the program, in its text and in the model."""
+
+
 @register("chunk")
 class Chunk(Op, frozen=True):
     """`chunks` equal parts along an axis (the channels, unless `axis` says another), as values: `a, b = chunk(2)`.
@@ -182,6 +187,7 @@ class Chunk(Op, frozen=True):
         if assume.divisible(size, self.chunks) == IMPOSSIBLE:
             hint = f"`chunk({nearest_divisor(size, self.chunks)})` would" if isinstance(size, int) else None
             raise OpError(message, argument="chunks", code="indivisible", hint=hint)
+        spend(PART * self.chunks)
         part = x.with_shape(*x.shape[:at], floordiv(size, self.chunks), *x.shape[at + 1 :])
         return (part,) * self.chunks
 
@@ -214,6 +220,7 @@ class Split(Op, frozen=True):
         at, total = axis_of(x, self.axis), sum(self.sizes)
         message = f"parts of {total} in all, of a size of {x.shape[at]}"
         require(assume.equal(x.shape[at], total), message, argument="sizes", hint=self._adding_up(x.shape[at]))
+        spend(PART * len(self.sizes))
         return tuple(x.with_shape(*x.shape[:at], size, *x.shape[at + 1 :]) for size in self.sizes)
 
     def _adding_up(self, size: Dim) -> str | None:

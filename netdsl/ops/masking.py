@@ -13,6 +13,7 @@ from netdsl.tensors import TensorType
 class Comparison(Op, frozen=True):
     """The base of comparisons with a number: the result is true or false at each position."""
 
+    jumps = True
     symbol: ClassVar[str]
     node: ClassVar[str]
 

@@ -91,6 +91,7 @@ class Argmax(Op, frozen=True):
     keepdims: bool = False
 
     layout = "along"
+    jumps = True
     saves = "nothing"
     examples = (
         Example("argmax"),
@@ -129,6 +130,7 @@ class TopK(Op, frozen=True):
 
     layout = "along"
     positional = 1
+    jumps = True
     saves = "nothing"
     saves_beside = 1  # the places, for half of the results
     examples = (

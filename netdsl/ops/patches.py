@@ -12,6 +12,9 @@ from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
+LARGEST_SELECTION = 1 << 24
+"""Numbers of the weight by which ONNX's `fold` lays patches down: 64 MiB."""
+
 
 class Patches(Op, frozen=True):
     """The base of both: patches of `kernel_size`, `stride` apart, over an image with a margin of `padding` zeros."""
@@ -50,13 +53,6 @@ class Patches(Op, frozen=True):
             "pads": n["padding"] * 2,
         }
 
-    def _selection(self, g: Graph, channels: int) -> str:
-        """The weight of a convolution, grouped by channel, each filter of which picks one place of the patch."""
-        height, width = self._numbers()["kernel_size"]
-        places = range(height * width)
-        filters = [[[[float(i * width + j == p) for j in range(width)] for i in range(height)]] for p in places]
-        return g.const(filters * channels)
-
 
 @register("unfold")
 class Unfold(Patches, frozen=True):
@@ -89,14 +85,32 @@ class Unfold(Patches, frozen=True):
         return Torch(Call("nn.Unfold", kernel, self._call()), Call("F.unfold", (X(), *kernel), self._call()))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
-        channels = x[0].type.shape[0]
-        assert isinstance(channels, int)
-        cut = g.op("Conv", x[0].name, self._selection(g, channels), group=channels, **self._attributes())
-        return g.op("Reshape", cut, full_shape(g, x[0].type, *self.infer(Assumptions(), x[0].type).shape))
+        n, kind = self._numbers(), x[0].type
+        counts = self._count(Assumptions(), kind.shape[1:], "kernel_size")
+        margin = (0, 0, *n["padding"]) * 2
+        y = g.op("Pad", x[0].name, g.const(margin, "int64")) if any(margin) else x[0].name
+        for axis, (count, kernel, dilation, stride) in enumerate(
+            zip(counts, n["kernel_size"], n["dilation"], n["stride"], strict=True)
+        ):
+            y = g.op("Gather", y, _places(g, count, kernel, dilation, stride), axis=2 + 2 * axis)
+        y = g.op("Transpose", y, perm=(0, 1, 2, 4, 3, 5))
+        return g.op("Reshape", y, full_shape(g, kind, *self.infer(Assumptions(), kind).shape))
 
     def window(self, *inputs: TensorType) -> Window:
         n = self._numbers()
         return Window(extent(n["kernel_size"], n["dilation"]), n["stride"], n["padding"])
+
+
+def _places(g: Graph, count: Dim, kernel: int, dilation: int, stride: int) -> str:
+    """The positions of an axis that `count` patches cover, [kernel, count]."""
+    import numpy as np
+
+    within = dilation * np.arange(kernel)[:, None]
+    if isinstance(count, int):
+        return g.const(within + stride * np.arange(count), "int64")
+    last = g.op("Squeeze", g.shape(count, batch=False), g.const((0,), "int64"))
+    patches = g.op("Range", g.const(0, "int64"), last, g.const(1, "int64"))
+    return str(g.op("Add", g.const(within, "int64"), g.op("Mul", patches, g.const(stride, "int64"))))
 
 
 @register("fold")
@@ -152,9 +166,20 @@ class Fold(Patches, frozen=True):
         ]
         rest = tuple(whole - part for whole, part in zip(size, reached, strict=True))
         if not all(isinstance(r, int) for r in rest):
-            raise OpError("`fold` to a named size needs a stride of 1 in ONNX", argument="stride", code="opset")
+            raise OpError("`fold` to a named size needs a stride of 1 in ONNX", code="not-exportable")
         options = self._attributes() | ({"output_padding": rest} if any(rest) else {})
         return g.op("ConvTranspose", laid, self._selection(g, channels), group=channels, **options)
+
+    def _selection(self, g: Graph, channels: int) -> str:
+        """The weight of a convolution, grouped by channel, each filter of which lays down one place of the patch."""
+        import numpy as np
+
+        height, width = self._numbers()["kernel_size"]
+        places = height * width
+        if channels * places**2 > LARGEST_SELECTION:
+            message = f"`fold` of {channels} channels of {height} x {width} places is too large for ONNX"
+            raise OpError(message, code="not-exportable")
+        return g.const(np.tile(np.eye(places).reshape(places, 1, height, width), (channels, 1, 1, 1)))
 
     def _size(self) -> tuple[Dim, ...]:
         sizes = self.output_size if isinstance(self.output_size, tuple | list) else (self.output_size,) * 2

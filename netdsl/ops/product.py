@@ -181,12 +181,16 @@ class ScaledDotProduct(Op, frozen=True):
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         q, k, v, *mask = x
-        width = q.type.shape[-1]
-        if self.scale is None and not isinstance(width, int):
-            raise OpError("`sdpa` needs a known width", code="symbolic-size")
-        scale = self.scale if self.scale is not None else float(width) ** -0.5  # type: ignore[arg-type]
         perm = (*range(k.type.rank - 1), k.type.rank, k.type.rank - 1)
-        scores = g.op("MatMul", g.op("Mul", q.name, g.const(scale)), g.op("Transpose", k.name, perm=perm))
+        scores = g.op("MatMul", self._scaled(g, q), g.op("Transpose", k.name, perm=perm))
         masks = [(mask_onnx(g, m, q.type.rank - m.type.rank), m.type.dtype) for m in mask]
         masks += [(causal_mask(g, q.type.shape[-2], k.type.shape[-2]), "float32")] if self.causal else []
         return g.op("MatMul", attended(g, scores, masks), v.name)
+
+    def _scaled(self, g: Graph, q: Operand) -> str:
+        """The queries times the scale; a named width is read while the net runs."""
+        width = q.type.shape[-1]
+        if self.scale is None and not isinstance(width, int):
+            return str(g.op("Div", q.name, g.op("Sqrt", g.op("Cast", g.shape(width, batch=False), to=1))))
+        scale = self.scale if self.scale is not None else float(width) ** -0.5  # type: ignore[arg-type]
+        return str(g.op("Mul", q.name, g.const(scale)))

@@ -306,6 +306,7 @@ class Cast(Op, frozen=True):
 
     positional = 1
     saves = "nothing"
+    jumps = True
     examples = (
         Example("cast(dtype=float32)", ("[4, 5] int64",)),
         Example("cast(dtype=int64)"),

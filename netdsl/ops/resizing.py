@@ -130,7 +130,7 @@ class Upsample(Op, frozen=True):
             raise OpError("`antialias` needs ONNX opset 18", argument="antialias", code="opset")
         if self.antialias and self.align_corners:
             message = "onnxruntime computes `antialias` with `align_corners` otherwise than PyTorch"
-            raise OpError(message, argument="align_corners", code="opset", hint="leave one of them out")
+            raise OpError(message, code="not-exportable")
         kind, scales = x[0].type, None
         if self.size is None:
             scales = [_single(f, size) for f, size in zip(self._factors(), kind.spatial, strict=True)]
@@ -213,7 +213,7 @@ def _single(factor: float, size: Dim) -> float:
         if all(int(_rounded(single * n)) == _scaled(n, factor) for n in sizes):
             return float(single)
     message = f"onnxruntime cuts {factor:g} times a size off otherwise than PyTorch"
-    raise OpError(message, argument="scale_factor", code="opset", hint="say `size`")
+    raise OpError(message, code="not-exportable")
 
 
 def _rounded(number: float) -> float:

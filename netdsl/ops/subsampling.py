@@ -4,12 +4,30 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from netdsl.ops.base import Buffer, Call, Code, Example, Graph, Op, Operand, Torch, Window, X, known, register, require
+from netdsl.ops.base import (
+    Buffer,
+    Call,
+    Code,
+    Example,
+    Graph,
+    Op,
+    Operand,
+    OpError,
+    Torch,
+    Window,
+    X,
+    known,
+    register,
+    require,
+)
 from netdsl.ops.features import floating
 from netdsl.ops.spatial import Spatial, compact, optional, per_axis, spatial_rank
 from netdsl.sizes.constraints import Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
+
+WIDEST_BLUR = 1024
+"""The most positions of a binomial window: from 151 on its outer weights are less than float32's smallest number."""
 
 BLUR_HELPER = '''\
 class BlurPool{n}d(nn.Module):
@@ -102,6 +120,9 @@ class BlurPool(Op, frozen=True):
         x = floating(inputs[0], "blurpool")
         known(x.shape[0], "the number of channels")
         for size, kernel in zip(x.spatial, self._kernel(), strict=True):
+            if kernel > WIDEST_BLUR:
+                message = f"binomial weights of {kernel} positions, the most are {WIDEST_BLUR:,}"
+                raise OpError(message, argument="kernel_size", code="too-large")
             message = f"a window of {kernel} does not fit a size of {size}"
             require(assume.at_least(size, kernel // 2 + 1), message, argument="kernel_size", code="kernel-too-large")
         return x.with_shape(x.shape[0], *((n - 1) // s + 1 for n, s in zip(x.spatial, self._strides(), strict=True)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netdsl.render.numbers import plural
@@ -25,6 +25,7 @@ def render_cases(cases: Sequence[Case], paint: Paint = PLAIN) -> str:
 def _row(case: Case, names: list[str]) -> Cells:
     sizes = dict(case.sizes)
     passed = f"ok, {case.accepted:.1e} accepted" if case.widened else "ok"
+    passed += f", {plural(case.undecided, 'number')} left out" if case.undecided else ""
     verdict = Cell(passed, "hint") if case.ok else Cell(case.error.partition("\n")[0] or "too large", "error")
     difference = f"{case.difference:.1e}" if case.difference != float("inf") else "-"
     return (
@@ -38,7 +39,22 @@ def _row(case: Case, names: list[str]) -> Cells:
 
 
 def verdict(cases: Sequence[Case], gate: float) -> str:
-    """Sum up all comparisons in a sentence: a gate that was widened is never said to have been met."""
+    """Sum up all comparisons: a gate that was widened is never said to have been met, numbers that were left out never
+    to have been compared."""
+    return "\n".join([_verdict(cases, gate), *_jumps(cases)])
+
+
+def _jumps(cases: Sequence[Case]) -> Iterator[str]:
+    """What is to be known of outputs that jump where a value changes by as much as rounding."""
+    if any(c.deciding for c in cases):
+        yield "outputs hang on decisions (a threshold, the largest of some): the values that decide were compared too"
+    left_out = [c.undecided for c in cases if c.undecided]
+    if left_out:
+        most, where = plural(max(left_out), "number"), plural(len(left_out), "case")
+        yield f"up to {most} in {where} were not compared: a change as small as rounding decides over them"
+
+
+def _verdict(cases: Sequence[Case], gate: float) -> str:
     worst = max((c.difference for c in cases), default=0.0)
     failed, total = sum(not c.ok for c in cases), plural(len(cases), "case")
     widened = [c for c in cases if c.widened]
@@ -54,7 +70,9 @@ def verdict(cases: Sequence[Case], gate: float) -> str:
 
 
 def cases_data(cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """The comparisons as JSON data; `difference` is None where there is none, `accepted` what it was held to."""
+    """The comparisons as JSON data; `difference` is None where there is none, `accepted` what it was held to,
+    `undecided` how many numbers were left out because rounding decides over them, `deciding` how many values were
+    compared that decide over others."""
     return [
         {
             "batch": c.batch,
@@ -63,6 +81,8 @@ def cases_data(cases: Sequence[Case]) -> list[dict[str, Any]]:
             "optimised": c.optimised,
             "difference": c.difference if c.difference != float("inf") else None,
             "accepted": c.accepted,
+            "undecided": c.undecided,
+            "deciding": c.deciding,
             "ok": c.ok,
             "error": c.error or None,
         }

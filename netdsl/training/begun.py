@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
-from netdsl.backends.onnx.weights import ExportError
+from netdsl.backends.onnx.weights import FORMLESS, ExportError
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
@@ -353,7 +353,7 @@ def _deliver(
         try:
             result |= _onnx(prepared, about, folder, say)
         except ExportError as error:
-            if error.diagnostic.code != "no-onnx-form":
+            if error.diagnostic.code not in FORMLESS:
                 raise
             say(f"no {files.ONNX}: {error.message}")
     files.write_json(folder / files.ABOUT, replace(about, result=result))

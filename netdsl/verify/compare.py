@@ -16,8 +16,10 @@ from netdsl.backends.onnx.file import Model
 from netdsl.backends.onnx.session import Session
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.model import Program
+from netdsl.verify.decisions import MOST_UNDECIDED, decisions, taps
 from netdsl.verify.distance import GATE, accepted, distance
 from netdsl.verify.inputs import draw_inputs
+from netdsl.verify.locate import apart, tapped
 from netdsl.verify.reference import Reference
 from netdsl.verify.sizes import At, choose
 from netdsl.verify.stress import on_cpu, state_of, stress
@@ -35,6 +37,8 @@ class Case(Struct, frozen=True):
 
     `difference`: the largest over the outputs of `max|d| / max|y|`; `error`: why there is none. `accepted`: what it was
     held to: `gate`, the one that was asked for, or more where torch itself is further from the exact result.
+    `undecided`: how many numbers were left out, because they jump where a value changes by as much as rounding;
+    `deciding`: how many values that others hang on by jumps were compared too (see `decisions`).
     """
 
     batch: int
@@ -46,6 +50,8 @@ class Case(Struct, frozen=True):
     error: str = ""
     accepted: float = GATE
     gate: float = GATE
+    undecided: int = 0
+    deciding: int = 0
 
     @property
     def widened(self) -> bool:
@@ -127,29 +133,58 @@ def compared(
     """One case for each point, with optimisations off and on; a stress copy must not give zeros."""
     was_training = module.training
     module.eval()
-    references = [Reference(program, module, point, seed) for seed, point in enumerate(points)]
+    hangs = decisions(program, module)
+    references = [Reference(program, module, point, seed, hangs) for seed, point in enumerate(points)]
     wrong = model if isinstance(model, str) else check_model(model)
-    found = {flag: _differences(model if wrong is None else wrong, flag, references, weights) for flag in (False, True)}
+    usable = model if wrong is None else wrong
+    found = {flag: _differences(usable, flag, references, weights, gate) for flag in (False, True)}
+    deciding = _deciding(usable, references)
     for i, (point, reference) in enumerate(zip(points, references, strict=True)):
         for optimised, differences in found.items():
-            difference, error = differences[i]
+            difference, error, left_out = differences[i]
+            difference = max(difference, deciding[i])
             limit = gate
             if not error and difference > gate >= GATE:  # a stricter gate is meant as it is said
                 limit = accepted(gate, reference.rounding)
             ok = not error and difference <= limit
-            yield Case(point.batch, point.sizes, optimised, weights, difference, ok, error, limit, gate)
+            values = sum(v.size for v in reference.deciding)
+            yield Case(
+                point.batch, point.sizes, optimised, weights, difference, ok, error, limit, gate, left_out, values
+            )  # fmt: skip
     module.train(was_training)
 
 
+Found = tuple[float, str, int]
+"""How far outputs are from torch's, or infinity and why that cannot be said; how many numbers were left out."""
+
+
 def _differences(
-    model: Model | str, optimised: bool, references: Sequence[Reference], weights: str
-) -> list[tuple[float, str]]:
+    model: Model | str, optimised: bool, references: Sequence[Reference], weights: str, gate: float
+) -> list[Found]:
     """The difference from every reference. Only one session is open at a time: each holds the weights several times."""
     if isinstance(model, str):
-        return [(float("inf"), model)] * len(references)
+        return [(float("inf"), model, 0)] * len(references)
     with runnable(model) as source:
         session = _session(source, optimised)
-    return [_difference(session, reference, weights) for reference in references]
+    return [_difference(session, reference, weights, gate) for reference in references]
+
+
+def _deciding(model: Model | str, references: Sequence[Reference]) -> list[float]:
+    """How far the values that decide are from torch's: those that a node of the model computes."""
+    found = [0.0] * len(references)
+    hangs = references[0].decisions
+    if isinstance(model, str) or hangs is None:
+        return found
+    names = taps(model, hangs.paths)
+    with tapped(model, list(names.values())) as shown, runnable(shown) as source:
+        session = _session(source, False)
+    if isinstance(session, str):
+        return found
+    for i, reference in enumerate(references):
+        values = dict(zip(hangs.paths, reference.deciding, strict=True))
+        given = session.run({n: x for n, x in reference.feed.items() if n in session.inputs})
+        found[i] = max((apart(values[path], given[name]) for path, name in names.items()), default=0.0)
+    return found
 
 
 def sessions(model: Model | str) -> dict[bool, Session | str]:
@@ -168,21 +203,38 @@ def _session(source: bytes | str, optimised: bool) -> Session | str:
         return f"onnxruntime refuses the model: {error}"
 
 
-def _difference(session: Session | str, reference: Reference, weights: str) -> tuple[float, str]:
-    """How far the session's outputs are from torch's, or infinity and the reason why that cannot be said."""
+def _difference(session: Session | str, reference: Reference, weights: str, gate: float) -> Found:
     if isinstance(session, str):
-        return float("inf"), session
+        return float("inf"), session, 0
     expected = reference.outputs
-    if weights == "stress" and not all(np.any(y) for y in expected):
-        return float("inf"), "torch gives nothing but zeros: nothing is verified"
+    if weights == "stress" and _vanishes(reference):
+        return float("inf"), "torch gives nothing but zeros: nothing is verified", 0
     try:
         found = list(session.run({n: x for n, x in reference.feed.items() if n in session.inputs}).values())
     except Exception as error:  # onnxruntime raises a type of its own for each reason
-        return float("inf"), f"onnxruntime: {error}"
+        return float("inf"), f"onnxruntime: {error}", 0
     shapes, ours = [list(y.shape) for y in expected], [list(y.shape) for y in found]
     if shapes != ours:
-        return float("inf"), f"the outputs are {ours}, torch gives {shapes}"
+        return float("inf"), f"the outputs are {ours}, torch gives {shapes}", 0
     worst = distance(expected, found)
     if worst > GATE:
         worst = distance(expected, found, reference.sizes)
-    return (worst, "") if worst == worst else (float("inf"), "values that are not finite")
+    if worst != worst:
+        return float("inf"), "values that are not finite", 0
+    return _without_jumps(worst, found, reference) if worst > gate else (worst, "", 0)
+
+
+def _vanishes(reference: Reference) -> bool:
+    """Whether an output is zero everywhere, which tells nothing. A mask or a class may be: what decides on it tells."""
+    zeros = [y for y in reference.outputs if not np.any(y)]
+    return any(y.dtype.kind == "f" or not any(np.any(v) for v in reference.deciding) for y in zeros)
+
+
+def _without_jumps(worst: float, found: list[Any], reference: Reference) -> Found:
+    """The difference without the numbers that jump where a value changes by as much as rounding."""
+    left_out = sum(int(mask.sum()) for mask in reference.undecided)
+    if not left_out:
+        return worst, "", 0
+    if any(mask.mean() > MOST_UNDECIDED for mask in reference.undecided):
+        return float("inf"), "rounding decides over too much of an output: nothing is verified", left_out
+    return distance(reference.outputs, reference.decided(found), reference.sizes), "", left_out

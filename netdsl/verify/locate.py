@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -65,7 +66,7 @@ class Search:
             one = _values(self.model, names, self.feed)
         except UserError:
             return self._differing_before(places)
-        found = {i: _apart(two[name], one[name]) for i, name in zip(places, names, strict=True)}
+        found = {i: apart(two[name], one[name]) for i, name in zip(places, names, strict=True)}
         return {i: difference for i, difference in found.items() if not difference <= self.gate}
 
     def _differing_before(self, places: Sequence[int]) -> dict[int, float]:
@@ -78,7 +79,7 @@ class Search:
             except UserError:
                 found[i] = float("inf")
             else:
-                found[i] = _apart(_values(self.expected, [name], self.feed)[name], one)
+                found[i] = apart(_values(self.expected, [name], self.feed)[name], one)
         return {i: difference for i, difference in found.items() if not difference <= self.gate}
 
     def first(self, known: tuple[int, float]) -> tuple[int, float]:
@@ -116,7 +117,8 @@ class Search:
         return found
 
 
-def _apart(expected: Any, found: Any) -> float:
+def apart(expected: Any, found: Any) -> float:
+    """The distance of two values; infinity where their shapes differ."""
     return distance([expected], [found]) if expected.shape == found.shape else float("inf")
 
 
@@ -134,15 +136,23 @@ def until(model: Model, name: str) -> Model:
     return found
 
 
-def _values(model: Model, names: Sequence[str], feed: Mapping[str, Any]) -> dict[str, Any]:
-    """Values inside a model, by name. Raises UserError for a model that onnxruntime cannot run."""
+@contextmanager
+def tapped(model: Model, names: Sequence[str]) -> Iterator[Model]:
+    """A model with further outputs: values inside it, by name."""
     kept = len(model.graph.output)
     known = {o.name for o in model.graph.output}
-    model.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names if n not in known)
+    model.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in dict.fromkeys(names) if n not in known)
     try:
-        session = Session(model.SerializeToString(), optimised=False)
-        return session.run({n: feed[n] for n in session.inputs})
-    except Exception as error:  # onnxruntime raises a type of its own for each reason, and names the node
-        raise UserError("unreadable-model", f"onnxruntime refuses the file: {first_line(error)}") from None
+        yield model
     finally:
         del model.graph.output[kept:]
+
+
+def _values(model: Model, names: Sequence[str], feed: Mapping[str, Any]) -> dict[str, Any]:
+    """Values inside a model, by name. Raises UserError for a model that onnxruntime cannot run."""
+    with tapped(model, names):
+        try:
+            session = Session(model.SerializeToString(), optimised=False)
+            return session.run({n: feed[n] for n in session.inputs})
+        except Exception as error:  # onnxruntime raises a type of its own for each reason, and names the node
+            raise UserError("unreadable-model", f"onnxruntime refuses the file: {first_line(error)}") from None

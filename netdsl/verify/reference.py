@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from netdsl.ir.model import Program
+from netdsl.verify.decisions import Decisions, outputs_of, undecided
 from netdsl.verify.distance import distance, largest
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.sizes import At
@@ -26,8 +26,11 @@ class Reference:
     Inputs are normal numbers; from 0 to 1 where normal ones give no finite outputs.
     """
 
-    def __init__(self, program: Program, module: nn.Module, point: At, seed: int) -> None:
+    def __init__(
+        self, program: Program, module: nn.Module, point: At, seed: int, decisions: Decisions | None = None
+    ) -> None:
         self.program, self.module, self.point, self.seed = program, module, point, seed
+        self.decisions = decisions
         self.names = [v.name for v in program.main.inputs]
         for self.positive in (False, True):
             self.inputs = draw_inputs(program, point.batch, point.named, seed, self.positive)
@@ -41,16 +44,33 @@ class Reference:
         return {n: x.numpy() for n, x in zip(self.names, self.inputs, strict=True)}
 
     @cached_property
+    def deciding(self) -> list[Any]:
+        """The values on which outputs hang by jumps, in the order of `decisions.paths`; empty where there are none."""
+        return self.decisions.values(self.inputs) if self.decisions else []
+
+    @cached_property
+    def undecided(self) -> list[Any]:
+        """Where each output hangs on rounding. Many numbers where it does would be left out: see `MOST_UNDECIDED`."""
+        return undecided(self.module, self.inputs, self.outputs)
+
+    def decided(self, found: Sequence[Any]) -> list[Any]:
+        """Outputs of the same net as somebody else computes them, but for what hangs on rounding."""
+        return [np.where(mask, y, z) for mask, y, z in zip(self.undecided, self.outputs, found, strict=True)]
+
+    @cached_property
     def rounding(self) -> float:
         """How far the outputs are from those of the same module in double precision; 0 where it cannot be had.
 
         A net that takes the difference of two nearly equal values is far from them, whoever computes it.
         """
         try:
-            exact = outputs_of(copy.deepcopy(self.module).double(), [_doubled(x) for x in self.inputs])
+            doubled = [_doubled(x) for x in self.inputs]
+            exact = outputs_of(copy.deepcopy(self.module).double(), doubled)
+            deciding = self.decisions.exact(doubled) if self.decisions else []
         except RuntimeError:  # a module that fixes a type somewhere
             return 0.0
-        return distance(exact, self.outputs, self.sizes)
+        outputs = distance(self.decided(exact), self.outputs, self.sizes)
+        return max(outputs, distance(deciding, self.deciding))
 
     @cached_property
     def sizes(self) -> list[float]:
@@ -63,15 +83,6 @@ class Reference:
                 if y.size < FEW and np.isfinite(others[i]).all():
                     sizes[i] = max(sizes[i], largest(others[i]))
         return sizes
-
-
-def outputs_of(module: nn.Module, inputs: list[Tensor]) -> list[Any]:
-    """The outputs of a module in evaluation mode, as arrays in order."""
-    with torch.inference_mode():
-        given = module(*inputs)
-    if isinstance(given, Tensor):
-        given = [given]
-    return [y.detach().numpy() for y in (given.values() if isinstance(given, Mapping) else given)]
 
 
 def _doubled(x: Tensor) -> Tensor:

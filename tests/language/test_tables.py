@@ -134,6 +134,18 @@ def test_a_long_chain_of_tables_is_cut() -> None:
     torch.testing.assert_close(found.module(seed=0)(torch.zeros(1, 4))[0], torch.linspace(0, 1, 4))
 
 
+def test_a_table_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is larger is computed when the net runs; what it is made of is a table. A product of two ranges of 100,000
+    would take 37 GiB beside the weights."""
+    monkeypatch.setattr("netdsl.elaborate.tables.MOST_NUMBERS", 30)
+    for size, kept in ((5, [(1, 3)]), (6, [(1, 6)])):
+        product = f'a = linspace(0, 1, {size})\n  b = einsum("i, j -> i j", a, a)'
+        module = net(f"input x [3]\n  {product}\n  y = b -> take(1, axis=0) -> narrow(0, 3)\n  x + y").module(seed=0)
+        assert [tuple(b.shape) for b in module.buffers()] == kept
+        a = torch.linspace(0, 1, size)
+        torch.testing.assert_close(module(torch.zeros(2, 3)), (a[1] * a[:3]).expand(2, 3))
+
+
 def test_a_table_is_an_output() -> None:
     found = net("input x [4]\n  output places = arange(4)\n  output y = x * 2")
     module = found.module(seed=0)

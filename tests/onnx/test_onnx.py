@@ -213,6 +213,9 @@ SYMBOLIC = [
     "input x [L, 8]\n input keep [1, L] bool\n sdpa(x, x, x, mask=keep)",
     "input x [L, 8]\n input keep [2, L, L] bool\n x -> attention(2, mask=keep)",
     "input x [L, 8]\n input bias [1, L]\n x -> attention(2, mask=bias)",
+    "input x [2, L, D]\n sdpa(x, x, x, causal=true)",
+    "input x [2, H, W]\n unfold((2, 3), padding=1, dilation=2, stride=(1, 2))",
+    "input x [2, 3, H]\n unfold(2) -> linear(5, axis=0)",
 ]
 
 

@@ -80,3 +80,15 @@ def test_arguments_of_another_kind(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(REGISTRY))
 def test_arguments_of_every_other_kind(kind: str) -> None:
     assert problems(kind, OTHERS) == []
+
+
+@pytest.mark.parametrize("kind", sorted(k for k, op in REGISTRY.items() if op.operands and not op.variadic))
+def test_no_tensor_is_dropped(kind: str) -> None:
+    """One more by position, whether the others are given so or by name; and one given twice by name."""
+    op = REGISTRY[kind]
+    for example in (e for e in op.examples if len(e.inputs) <= 3):
+        inside = example.text.removeprefix(f"{kind}(").removesuffix(")")
+        more = [f"{kind}(x, {inside})", f"{kind}({inside}, x)", f"{kind}({inside}, {op.operands[0]}=x)"]
+        for call in [*more, *(f"{kind}({inside}, {n}=x, {n}=x)" for n in op.optional_operands)]:
+            codes = {d.code for d in Spec(Source(spec(example, call)), read_import).diagnostics}
+            assert codes & {"too-many-arguments", "duplicate-argument"}, call

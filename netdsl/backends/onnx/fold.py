@@ -59,7 +59,7 @@ def fold(calls: tuple[Placed, ...], outputs: tuple[str, ...]) -> tuple[Placed, .
 def _merged(layer: Placed, affine: Placed) -> Placed | None:
     """`layer` followed by `affine` as one call, or None where they stay two."""
     form = affine.op.as_affine({n: w.array for n, w in affine.weights.items()})
-    if form is None or len(layer.outputs) > 1:
+    if form is None or not layer.inputs or len(layer.outputs) > 1:
         return None
     if _axis(layer.op, layer.inputs[0].type) != _axis(affine.op, affine.inputs[0].type):
         return None

@@ -6,6 +6,7 @@ Nodes are light values until the graph is finished; values have provisional name
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,7 @@ class GraphBuilder:
         self.sizes = Sizes(self)
         self.reshaped: dict[str, tuple[tuple[Dim, ...], bool]] = {}
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._repeated: dict[str, dict[tuple[Any, ...], str]] = {}
         self._batched = {v.name for v in inputs if v.type.batched}
         self._count = 0
 
@@ -138,12 +140,12 @@ class GraphBuilder:
 
     def _fresh(self, name: str, array: Any) -> str:
         """An initialiser under `name`, or under a numbered one where that is taken by other values."""
-        number, unique = 1, name
-        while unique in self.initialisers:
-            if _same(self.initialisers[unique], array):
-                return unique
-            number, unique = number + 1, f"{name}.{number + 1}"
-        self.initialisers[unique] = array
+        if name not in self.initialisers:
+            self.initialisers[name] = array
+            return name
+        known = self._repeated.setdefault(name, {_identity(self.initialisers[name]): name})
+        unique = known.setdefault(_identity(array), f"{name}.{len(known) + 1}")
+        self.initialisers.setdefault(unique, array)
         return unique
 
     def _given(self, op_type: str, inputs: tuple[str, ...], index: int) -> str:
@@ -163,5 +165,6 @@ class GraphBuilder:
         return op_type not in MOVES_BATCH and attributes.get("axis") != 0
 
 
-def _same(a: Any, b: Any) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+def _identity(array: Any) -> tuple[Any, ...]:
+    """What two arrays have in common that are the same numbers."""
+    return array.dtype.str, array.shape, blake2b(np.ascontiguousarray(array).data).digest()

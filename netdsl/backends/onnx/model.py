@@ -12,7 +12,7 @@ from netdsl.backends.onnx.graph import Finished, GraphBuilder
 from netdsl.backends.onnx.proto import IR_VERSIONS, to_proto
 from netdsl.backends.onnx.tables import stored
 from netdsl.backends.onnx.targets import TARGETS, for_target
-from netdsl.backends.onnx.weights import ExportError
+from netdsl.backends.onnx.weights import FORMLESS, ExportError
 from netdsl.backends.onnx.workarounds import guard
 from netdsl.ir.flatten import Flat, flatten
 from netdsl.ir.limits import limits
@@ -74,6 +74,6 @@ def _results(call: Placed, builder: GraphBuilder, operands: tuple[Operand, ...])
     try:
         result = call.op.onnx(builder, *operands)
     except OpError as error:
-        code = error.code if error.code == "no-onnx-form" else "opset"
+        code = error.code if error.code in FORMLESS else "opset"
         raise ExportError(code, f"`{call.path}`: {error.message}") from None
     return result if isinstance(result, tuple) else (result,)

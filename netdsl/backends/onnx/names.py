@@ -24,11 +24,10 @@ def name_nodes(graph: Finished) -> tuple[Finished, tuple[str, ...]]:
     for node, name in zip(graph.nodes, names, strict=True):
         for i, value in enumerate(node.outputs):
             final.setdefault(value, f"{name}.out{i + 1 if len(node.outputs) > 1 else ''}")
-    taken = {v.name for v in graph.inputs} | set(final.values())
+    taken = Names({v.name for v in graph.inputs} | set(final.values()))
     initialisers = {}
     for number, (name, array) in enumerate(graph.initialisers.items()):
-        final[name] = _free(f"const.{number}" if name.startswith("const.") else name, taken)
-        taken.add(final[name])
+        final[name] = taken.free(f"const.{number}" if name.startswith("const.") else name)
         initialisers[final[name]] = array
     return replace(
         graph,
@@ -62,26 +61,33 @@ def _own_outputs(graph: Finished) -> Finished:
 def _node_names(nodes: Iterable[GraphNode]) -> tuple[str, ...]:
     nodes = tuple(nodes)
     last = {node.scope: i for i, node in enumerate(nodes)}
-    taken: set[str] = {_path(scope) for scope in last}
-    names = []
-    for i, node in enumerate(nodes):
-        path = _path(node.scope)
-        name = path if last[node.scope] == i else _free(f"{path}/{node.op_type}", taken)
-        taken.add(name)
-        names.append(name)
-    return tuple(names)
+    taken = Names({_path(scope) for scope in last})
+    paths = [_path(node.scope) for node in nodes]
+    return tuple(
+        path if last[node.scope] == i else taken.free(f"{path}/{node.op_type}")
+        for i, (node, path) in enumerate(zip(nodes, paths, strict=True))
+    )
 
 
 def _path(scope: str) -> str:
     return "/" + scope.replace(".", "/")
 
 
-def _free(name: str, taken: set[str]) -> str:
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}.{number}"
-    return free
+class Names:
+    """Names that are taken. `number`: the last one that was given to each name that is repeated."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self.taken = taken
+        self.number: dict[str, int] = {}
+
+    def free(self, name: str) -> str:
+        """Take a name, numbered where others have it."""
+        free = name
+        while free in self.taken:
+            self.number[name] = self.number.get(name, 1) + 1
+            free = f"{name}.{self.number[name]}"
+        self.taken.add(free)
+        return free
 
 
 def _renamed(node: GraphNode, final: dict[str, str]) -> GraphNode:

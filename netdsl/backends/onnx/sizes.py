@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import reduce
 from typing import Protocol
 
-from netdsl.backends.onnx.weights import ExportError
 from netdsl.ir.model import Value
 from netdsl.ops.base import Graph
 from netdsl.sizes.constraints import PROVED, Assumptions
-from netdsl.sizes.dims import Atom, Dim, Extreme, Floor, Symbol, evaluate, symbol, symbols
+from netdsl.sizes.dims import Atom, Dim, Extreme, Floor, Symbol, symbol
 
 SCOPE = "sizes"
 
@@ -66,10 +65,7 @@ class Sizes:
         return result
 
     def _batch(self) -> str:
-        name = next((v.name for v in self.graph.inputs if v.type.batched), None)
-        if name is None:
-            raise ExportError("not-exportable", "a shape needs the batch size, and no input has a batch axis")
-        return self._op("Shape", name, start=0, end=1)
+        return self._op("Shape", next(v.name for v in self.graph.inputs if v.type.batched), start=0, end=1)
 
     def _size(self, size: Dim) -> str:
         if size not in self._known:
@@ -97,10 +93,7 @@ class Sizes:
         if isinstance(atom, Extreme):
             return self._op("Max" if atom.kind == "max" else "Min", *map(self._size, atom.args))
         assert isinstance(atom, Symbol)
-        own = symbol(atom.key)
-        if own not in self._known and all(own not in v.type.shape for v in self.graph.inputs):
-            self._known[own] = self._solved(atom.key)
-        return self._size(own)
+        return self._size(symbol(atom.key))  # an axis of an input: that is where a name is declared
 
     def _floor(self, atom: Floor) -> str:
         """ONNX divides towards zero, so the remainder goes first where the numerator may be negative."""
@@ -108,14 +101,3 @@ class Sizes:
         if Assumptions().at_least(atom.numerator, 0) != PROVED:
             above = self._op("Sub", above, self._op("Mod", above, below))
         return self._op("Div", above, below)
-
-    def _solved(self, name: str) -> str:
-        """A named size that is no input's axis, from an axis that is linear in it (`2*H + 1`)."""
-        own = symbol(name)
-        for axis in (s for v in self.graph.inputs for s in v.type.shape if symbols(s) == {name}):
-            constant = evaluate(axis, {name: 0})
-            slope = evaluate(axis, {name: 1}) - constant
-            if axis == slope * own + constant:
-                rest = self._op("Sub", self._size(axis), self.graph.const((constant,), "int64"))
-                return self._op("Div", rest, self.graph.const((slope,), "int64"))
-        raise ExportError("not-exportable", f"the size `{name}` cannot be read from an input")

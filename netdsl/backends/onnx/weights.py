@@ -12,6 +12,9 @@ from msgspec import Struct
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.flatten import Node
 
+FORMLESS = frozenset({"no-onnx-form", "not-exportable"})
+"""Codes of nets that no opset has a form for: they are trained without a model.onnx."""
+
 
 class ExportError(UserError):
     """An export that is not possible: a missing or misshapen weight, an unknown opset or target."""

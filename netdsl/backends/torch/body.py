@@ -318,7 +318,7 @@ class _Builder:
         """A size by the shapes of what the step reads, or of what the definition is given."""
         own = {self.index[v.name]: v.type for v in step.inputs if v.name not in self.atoms}
         given = {i: v.type for i, v in enumerate(self.definition.inputs)}
-        return express(size, own | given, step.place)
+        return express(size, own | given)
 
 
 def _types(step: Step) -> tuple[Any, ...]:

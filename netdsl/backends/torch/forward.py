@@ -66,7 +66,7 @@ class Forward:
         checks: list[str] = []
         if self.guard:
             checks += self.inputs.check_shapes()
-            checks += self.inputs.check(self.guard.constraints, self.made.name, self.definition.place)
+            checks += self.inputs.check(self.guard.constraints, self.made.name)
         return checks + self.inputs.bind([op.node for op in self.made.operations] + list(self.made.returns))
 
     def lines(self) -> list[str]:

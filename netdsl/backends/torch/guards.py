@@ -12,7 +12,6 @@ from netdsl.backends.torch.tree import Node, Shape, Text, transform, walk
 from netdsl.ir.model import Value
 from netdsl.sizes.constraints import AtLeast, AtMost, Constraint, Either, OneOf, Required, Residues
 from netdsl.sizes.dims import Dim, substitute, symbol, symbols
-from netdsl.source import Place
 
 AXES = {1: "L", 2: "LD", 3: "CHW"}
 """What the axes of a sample are called, by rank."""
@@ -66,13 +65,13 @@ class Shapes:
         """How a size of a value is read."""
         return Text(self.bound.get(shape) or f"{variable}.shape[{shape.axis}]")
 
-    def check(self, constraints: Sequence[Constraint], net: str, at: Place) -> list[str]:
+    def check(self, constraints: Sequence[Constraint], net: str) -> list[str]:
         """The lines that refuse sizes which break a constraint, saying what is needed and what was found."""
         used = sorted({name for c in constraints for name in sizes_of(c)})
         if not used:
             return []
         given = {i: v.type for i, v in enumerate(self.inputs)}
-        trees = {name: express(symbol(name), given, at) for name in used}
+        trees = {name: express(symbol(name), given) for name in used}
         lines = self.bind(list(trees.values()), always=True)
         for name, tree in trees.items():
             text = self._plain(tree)

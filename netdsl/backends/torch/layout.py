@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from netdsl.backends.torch.quoting import quoted
 from netdsl.backends.torch.signatures import Signature
-from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Power, Progress, Run, Text, varies
+from netdsl.backends.torch.tree import Apply, Cycle, Group, Members, Node, Num, Power, Progress, Run, Text, varies, walk
 
 WIDTH = 100
 INDENT = "    "
@@ -84,17 +84,19 @@ class Layout:
         `strength`: how tightly the text around the node binds. A tree that is broken over lines stands in a bracket of
         its own, so that only one that fits on a line may need another.
         """
-        one = f"{indent}{before}{self.flat(node, strength)}{after}"
-        opened = self._open(node, strength) if len(one) > WIDTH else None
+        is_long = any(isinstance(n, Group) and len(n.items) > WIDTH for n in walk(node))
+        one = "" if is_long else f"{indent}{before}{self.flat(node, strength)}{after}"
+        opened = self._open(node, strength) if is_long or len(one) > WIDTH else None
         if opened is None:
-            return [one]
+            return [one or f"{indent}{before}{self.flat(node, strength)}{after}"]
         start, items, separator, end = opened
         if not before and after == "," and not separator and (start, end) == ("(", ")") and strength == LOOSE:
             chain = self._items(items, "", indent)
             return [*chain[:-1], f"{chain[-1]},"]
-        row = indent + INDENT + ", ".join(map(self._item, items))
-        if separator and len(row) <= WIDTH and not _is_column(node):
-            return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
+        if separator and not is_long and not _is_column(node):
+            row = indent + INDENT + ", ".join(map(self._item, items))
+            if len(row) <= WIDTH:
+                return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
         inner = self._rows(items, separator, indent + INDENT)
         return [f"{indent}{before}{start}", *inner, f"{indent}{end}{after}"]
 

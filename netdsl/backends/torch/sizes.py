@@ -7,10 +7,8 @@ from functools import reduce
 from itertools import permutations
 
 from netdsl.backends.torch.tree import Apply, Node, Num, Shape
-from netdsl.diagnostics.diagnostic import fault
 from netdsl.ops.features import is_bare
 from netdsl.sizes.dims import Dim, Extreme, Floor, Size, evaluate, floordiv, symbols
-from netdsl.source import Place
 from netdsl.tensors import TensorType
 
 DIVISORS = 64
@@ -20,17 +18,14 @@ Found = tuple[Dim, Shape]
 """A size that can be read off: an axis of an input."""
 
 
-def express(size: Dim, values: Mapping[int, TensorType], at: Place) -> Node:
-    """A size in terms of the shapes of values, given by number. Raises Fault where it cannot be found in them."""
+def express(size: Dim, values: Mapping[int, TensorType]) -> Node:
+    """A size in terms of the shapes of values, given by number.
+
+    Each name of a net is declared as an axis of an input, and what a block's own values don't tell it is given
+    (`supply.py`): every size is found, if only as arithmetic on those axes.
+    """
     found = found_in(size, values)
-    if found is None:
-        listed = ", ".join(map(str, values.values())) or "nothing"
-        raise fault(
-            "cannot-express-size",
-            f"the size `{size}` cannot be computed from what flows in here: {listed}",
-            at,
-            "fix the sizes with `--size`, or give the net an input that has this size",
-        )
+    assert found is not None, f"{size} is in none of {[*map(str, values.values())]}"
     return found
 
 

@@ -106,13 +106,6 @@ LAYERS = (
         ),
     ),
     Code(
-        "cannot-express-size",
-        "A size cannot be computed from the inputs of the module",
-        "The PyTorch source reads named sizes from the shapes of the net's inputs. Give the net an input that has the "
-        "size, or fix it with `--size`.",
-        unshown="no spec is known that gives it: the sizes of a spec are read off the tensors that flow in",
-    ),
-    Code(
         "opset",
         "The ONNX opset has no form for this layer",
         "Newer opsets have more operators: `--opset 20`. The message names the first one that has it.",

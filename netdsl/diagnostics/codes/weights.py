@@ -117,9 +117,16 @@ WEIGHTS = (
     Code(
         "not-exportable",
         "The net has no ONNX form",
-        "A size that ONNX cannot compute from the inputs, or an element type that it does not have. The message names "
-        "the layer.",
-        unshown="no spec is known that gives it: only calls from Python ask for a target that is not there",
+        "In no opset is there an operator that computes what a layer does. The message names the layer. "
+        "`--emit torch` writes the net as PyTorch, and a training leaves everything but model.onnx.",
+        "$ netdsl compile enlarged.net\n",
+        "$ netdsl compile enlarged.net --emit torch\n",
+        files=(
+            (
+                "enlarged.net",
+                net("input image [3, 8, 8]\nupsample(2, mode=bilinear, align_corners=true, antialias=true)"),
+            ),
+        ),
     ),
     Code(
         "not-liftable",
