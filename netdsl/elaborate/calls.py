@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from netdsl.diagnostics.diagnostic import Fault, did_you_mean, fault
 from netdsl.elaborate.hints import TOGETHER, bracketed, of_argument, of_recipes, of_switch, of_weight
-from netdsl.elaborate.positions import Written, refusal
+from netdsl.elaborate.positions import Written, refusal, words
 from netdsl.elaborate.tied import tied
 from netdsl.elaborate.values import (
     BlockArrow,
@@ -177,19 +177,6 @@ def _is_operand(op: type[Op], name: str) -> bool:
 def _is_free(name: str, found: Any) -> bool:
     """Whether a name means nothing but what the language gives it."""
     return found is None or isinstance(found, Builtin) or (isinstance(found, OpArrow) and found.op.kind == name)
-
-
-@cache
-def words(op: type[Op], field: str) -> tuple[tuple[str, ...], bool]:
-    """The words that an argument of an op may be, and whether it may be nothing else."""
-    from msgspec import inspect
-
-    info = inspect.type_info(op)
-    assert isinstance(info, inspect.StructType)
-    (kind,) = (f.type for f in info.fields if f.name == field)
-    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
-    literals = [k for k in kinds if isinstance(k, inspect.LiteralType)]
-    return tuple(str(v) for k in literals for v in k.values), len(literals) == len(kinds)
 
 
 def bind(function: OpArrow | BlockArrow, given: list[Given], at: Place) -> OpArrow | BlockArrow | TiedArrow:

@@ -1,7 +1,9 @@
-"""Arguments that an op does not take by position: what they mean in PyTorch, and how that is said here."""
+"""Arguments that an op does not take by position: what they mean in PyTorch, and how that is said here; which words an
+argument may be."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -69,6 +71,19 @@ OWN = {
     "split_size": "sizes", "pad": "padding",
 }  # fmt: skip
 """What some arguments of PyTorch are called here."""
+
+
+@cache
+def words(op: type[Op], field: str) -> tuple[tuple[str, ...], bool]:
+    """The words that an argument of an op may be, and whether it may be nothing else."""
+    from msgspec import inspect
+
+    info = inspect.type_info(op)
+    assert isinstance(info, inspect.StructType)
+    (kind,) = (f.type for f in info.fields if f.name == field)
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    literals = [k for k in kinds if isinstance(k, inspect.LiteralType)]
+    return tuple(str(v) for k in literals for v in k.values), len(literals) == len(kinds)
 
 
 class Written(Struct, frozen=True):
