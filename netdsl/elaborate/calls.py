@@ -223,7 +223,7 @@ def _nothing_left(arrow: BlockArrow, own: list[str], item: Given) -> Fault:
     if not given:
         return fault("too-many-arguments", f"`{name}` takes {_count(len(own))}", item.at)
     listed = ", ".join(f"`{n}`" for n in given)
-    message = f"`{name}` has nothing left to bind: {listed} {'is' if len(given) == 1 else 'are'} given already"
+    message = f"`{name}` has nothing left to bind: {listed} {_are(given)} given already"
     return fault("too-many-arguments", message, item.at, f"give another value by name: `{given[0]}=`")
 
 
@@ -236,15 +236,12 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     for item in given:
         operand = _operand(op, item, operands, named)
         if operand is not None:
-            if operand in now:
-                raise _twice(operand, item)
-            operands[operand] = item.value
-            now[operand] = item.at
+            _place(operand, item, now, operands)
             continue
         open_fields = (f for f in positional_fields(op) if f not in arguments and f not in named)
         name = item.name or next(open_fields, None)
         if name is None:
-            raise _named_already(op, item, named) or _refused_position(arrow, given, item)
+            raise _refused_position(arrow, given, item)
         if op.named_sizes and name not in fields:
             sizes = dict(arguments.get(op.named_sizes, ()))
             _place_argument(op.kind, [name], name, item, now, sizes)
@@ -256,21 +253,6 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
     if is_complete(bound):
         make(bound)
     return bound
-
-
-def _twice(name: str, item: Given) -> Fault:
-    return fault("duplicate-argument", f"`{name}` is given twice", item.at)
-
-
-def _named_already(op: type[Op], item: Given, named: set[str | None]) -> Fault | None:
-    """The mistake of a tensor by position for the place of one that is given by name."""
-    names = [f"`{n}`" for n in op.operands if n in named]
-    if not names or not is_arrow(item.value):
-        return None
-    message = (
-        f"`{op.kind}` has nothing left to bind: {', '.join(names)} {'is' if len(names) == 1 else 'are'} given by name"
-    )
-    return fault("too-many-arguments", message, item.at, f"`{item.at.text} -> {op.kind}(...)`" if op.takes_it else None)
 
 
 def _hint(op: type[Op], name: str, item: Given) -> str | None:
@@ -304,8 +286,12 @@ def _place_argument(
 ) -> None:
     if name not in known:
         raise unknown_argument(function, known, name, item.at, hint)
+    _place(name, item, now, arguments)
+
+
+def _place(name: str, item: Given, now: dict[str, Place], arguments: dict[str, Any]) -> None:
     if name in now:
-        raise _twice(name, item)
+        raise fault("duplicate-argument", f"`{name}` is given twice", item.at)
     arguments[name] = item.value
     now[name] = item.at
 
@@ -325,6 +311,12 @@ def _places(at: Place) -> dict[str, Place]:
 def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
     """The mistake of an argument that an op does not take by position, with what it would mean in PyTorch."""
     op, fields = arrow.op, tuple(op_fields(arrow.op))
+    already = [f"`{g.name}`" for g in given if g.name in op.operands]
+    if already and is_arrow(item.value):
+        message = f"`{op.kind}` has nothing left to bind: {', '.join(already)} {_are(already)} given by name"
+        return fault(
+            "too-many-arguments", message, item.at, f"`{item.at.text} -> {op.kind}(...)`" if op.takes_it else None
+        )
     plain = [g for g in given if not is_arrow(g.value)]
     by_position = [g for g in plain if g.name is None]
     together = _together(op, by_position)
@@ -356,6 +348,10 @@ def _together(op: type[Op], given: list[Given]) -> str | None:
 def _takes_list(op: type[Op]) -> bool:
     """Whether the first argument of an op is several numbers, and never one."""
     return get_origin(next(iter(msgspec.structs.fields(op))).type) is tuple
+
+
+def _are(listed: list[str]) -> str:
+    return "is" if len(listed) == 1 else "are"
 
 
 def _count(number: int) -> str:

@@ -66,6 +66,11 @@ def _is_plain_call(node: Node) -> bool:
     return isinstance(node, Apply) and isinstance(node.function, str) and node.function not in (*STRENGTH, "[]", ":")
 
 
+def _is_long(node: Node) -> bool:
+    """Whether a tree has more in a bracket than a line has characters, which nobody needs to print to know."""
+    return any(isinstance(n, Group) and len(n.items) > WIDTH for n in walk(node))
+
+
 def is_method(node: Node) -> bool:
     return isinstance(node, Apply) and isinstance(node.function, str) and node.function.startswith(".")
 
@@ -84,21 +89,24 @@ class Layout:
         `strength`: how tightly the text around the node binds. A tree that is broken over lines stands in a bracket of
         its own, so that only one that fits on a line may need another.
         """
-        is_long = any(isinstance(n, Group) and len(n.items) > WIDTH for n in walk(node))
-        one = "" if is_long else f"{indent}{before}{self.flat(node, strength)}{after}"
-        opened = self._open(node, strength) if is_long or len(one) > WIDTH else None
-        if opened is None:
-            return [one or f"{indent}{before}{self.flat(node, strength)}{after}"]
+        opened = self._opened(before, node, after, indent, strength)
+        if isinstance(opened, str):
+            return [opened]
         start, items, separator, end = opened
         if not before and after == "," and not separator and (start, end) == ("(", ")") and strength == LOOSE:
             chain = self._items(items, "", indent)
             return [*chain[:-1], f"{chain[-1]},"]
-        if separator and not is_long and not _is_column(node):
-            row = indent + INDENT + ", ".join(map(self._item, items))
-            if len(row) <= WIDTH:
-                return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
+        row = indent + INDENT + ", ".join(map(self._item, items[:WIDTH]))
+        if separator and len(row) <= WIDTH and not _is_column(node):
+            return [f"{indent}{before}{start}", row, f"{indent}{end}{after}"]
         inner = self._rows(items, separator, indent + INDENT)
         return [f"{indent}{before}{start}", *inner, f"{indent}{end}{after}"]
+
+    def _opened(self, before: str, node: Node, after: str, indent: str, strength: int) -> Opened | str:
+        """The bracket of a tree that does not fit on a line, or the line."""
+        opened = self._open(node, strength) if _is_long(node) else None
+        one = "" if opened else f"{indent}{before}{self.flat(node, strength)}{after}"
+        return opened or (self._open(node, strength) if len(one) > WIDTH else None) or one
 
     def _rows(self, items: Items, separator: str, indent: str) -> list[str]:
         """Items one to a line, or those of a long table of numbers as many as fit."""
