@@ -241,7 +241,7 @@ def _bind_op(arrow: OpArrow, given: list[Given], at: Place) -> OpArrow:
         open_fields = (f for f in positional_fields(op) if f not in arguments and f not in named)
         name = item.name or next(open_fields, None)
         if name is None:
-            raise _refused_position(arrow, given, item)
+            raise _refused(arrow, given, item)
         if op.named_sizes and name not in fields:
             sizes = dict(arguments.get(op.named_sizes, ()))
             _place_argument(op.kind, [name], name, item, now, sizes)
@@ -308,15 +308,18 @@ def _places(at: Place) -> dict[str, Place]:
     return dict(at.arguments) if isinstance(at, CallPlace) else {}
 
 
+def _refused(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
+    """The mistake of a value that an op does not take by position: a tensor for one that is given by name, or more."""
+    op, already = arrow.op, [f"`{g.name}`" for g in given if g.name in arrow.op.operands]
+    if not already or not is_arrow(item.value):
+        return _refused_position(arrow, given, item)
+    message = f"`{op.kind}` has nothing left to bind: {', '.join(already)} {_are(already)} given by name"
+    return fault("too-many-arguments", message, item.at, f"`{item.at.text} -> {op.kind}(...)`" if op.takes_it else None)
+
+
 def _refused_position(arrow: OpArrow, given: list[Given], item: Given) -> Fault:
     """The mistake of an argument that an op does not take by position, with what it would mean in PyTorch."""
     op, fields = arrow.op, tuple(op_fields(arrow.op))
-    already = [f"`{g.name}`" for g in given if g.name in op.operands]
-    if already and is_arrow(item.value):
-        message = f"`{op.kind}` has nothing left to bind: {', '.join(already)} {_are(already)} given by name"
-        return fault(
-            "too-many-arguments", message, item.at, f"`{item.at.text} -> {op.kind}(...)`" if op.takes_it else None
-        )
     plain = [g for g in given if not is_arrow(g.value)]
     by_position = [g for g in plain if g.name is None]
     together = _together(op, by_position)
