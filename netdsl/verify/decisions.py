@@ -52,7 +52,7 @@ class Decisions:
         self.module.load_state_dict(module.state_dict(), assign=True)
 
     def values(self, inputs: Sequence[Tensor]) -> list[Any]:
-        """What decides on these inputs, in the order of `paths`."""
+        """The values that decide on these inputs, in the order of `paths`."""
         return outputs_of(self.module, inputs)[self.kept :]
 
     def exact(self, inputs: Sequence[Tensor]) -> list[Any]:
@@ -109,7 +109,7 @@ class _Exposing:
 
 
 def undecided(module: nn.Module, inputs: Sequence[Tensor], outputs: Sequence[Any]) -> list[Any]:
-    """Where the outputs of a module jump when its weights and inputs change by as much as rounding."""
+    """Masks of the outputs of a module: where they jump when its weights and inputs change by as much as rounding."""
     masks = [np.zeros(y.shape, bool) for y in outputs]
     for number in range(2 * PAIRS):
         sign, random = 1 - 2 * (number % 2), torch.Generator().manual_seed(number // 2)
@@ -147,7 +147,7 @@ def _moved(x: Tensor, sign: int, random: torch.Generator) -> Tensor:
 
 
 def _jumped(y: Any, other: Any) -> Any:
-    """Where two results differ by more than is ever accepted of rounding; whole numbers and masks at all."""
+    """A mask: where two results differ by more than is ever accepted of rounding; whole numbers and masks at all."""
     if y.shape != other.shape:
         return True
     if y.dtype.kind != "f":

@@ -50,7 +50,7 @@ class Reference:
 
     @cached_property
     def undecided(self) -> list[Any]:
-        """Where each output hangs on rounding. Many numbers where it does would be left out: see `MOST_UNDECIDED`."""
+        """A mask for each output: where it hangs on rounding."""
         return undecided(self.module, self.inputs, self.outputs)
 
     def decided(self, found: Sequence[Any]) -> list[Any]:

@@ -166,5 +166,5 @@ class GraphBuilder:
 
 
 def _identity(array: Any) -> tuple[Any, ...]:
-    """What two arrays have in common that are the same numbers."""
+    """The type, shape and digest of an array, equal for equal numbers."""
     return array.dtype.str, array.shape, blake2b(np.ascontiguousarray(array).data).digest()
