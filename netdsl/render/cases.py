@@ -45,7 +45,7 @@ def verdict(cases: Sequence[Case], gate: float) -> str:
 
 
 def _jumps(cases: Sequence[Case]) -> Iterator[str]:
-    """What is to be known of outputs that jump where a value changes by as much as rounding."""
+    """Sentences on outputs that jump where a value changes by as much as rounding."""
     if any(c.deciding for c in cases):
         yield "outputs hang on decisions (a threshold, the largest of some): the values that decide were compared too"
     left_out = [c.undecided for c in cases if c.undecided]
