@@ -46,7 +46,11 @@ def test_fmt_works(tmp_path: Path) -> None:
     assert run("fmt", "a.net", cwd=tmp_path).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [("train", "lenet"), ("verify", "lenet"), ("compile", "lenet")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [("train", "lenet"), ("verify", "lenet"), ("compile", "lenet"), ("runs", "runs"), ("compare", "a", "b")],
+    ids=" ".join,
+)
 def test_a_missing_package_is_named_in_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ran = run(*arguments, cwd=tmp_path)
     assert ran.returncode == 2
