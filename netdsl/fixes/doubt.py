@@ -23,8 +23,9 @@ _OPERATED = re.compile(r" [-+*/@] ")
 
 def is_doubtful(found: tuple[Diagnostic, ...], edits: tuple[Edit, ...]) -> bool:
     """Whether edits take out a bracket whose other one may be missing instead: the head of a body, or what an operator
-    is to take; or change an output of which the first word may be its name or a value."""
-    return any(map(_changes_outputs, edits)) or any(_takes_bracket(edit, len(found) > 1) for edit in edits)
+    is to take; change an output of which the first word may be its name or a value; or take out a layer of two alike,
+    between which an arrow may be missing."""
+    return any(_changes_outputs(edit) or _drops_layer(edit) or _takes_bracket(edit, len(found) > 1) for edit in edits)
 
 
 def drops_a_part(mistake: Diagnostic, hint: str, edits: tuple[Edit, ...]) -> bool:
@@ -38,6 +39,11 @@ def drops_a_part(mistake: Diagnostic, hint: str, edits: tuple[Edit, ...]) -> boo
 
 def _changes_outputs(edit: Edit) -> bool:
     return _COMPUTED.match(edit.at.source.line(edit.at.line)) is not None
+
+
+def _drops_layer(edit: Edit) -> bool:
+    words = edit.at.text.split()
+    return len(words) == 2 and words[0] == words[1] == edit.text.strip() and words[0] in REGISTRY
 
 
 def _takes_bracket(edit: Edit, beside_others: bool) -> bool:

@@ -52,8 +52,9 @@ LayerNorm layer_norm LayerNorm2d layernorm ln | layernorm | -normalized_shape ep
     use_bias>bias
 LayerNormalization | layernorm | -axis epsilon>eps
 RMSNorm rms_norm rmsnorm | rmsnorm | -normalized_shape eps elementwise_affine
+RMSNormalization | rmsnorm | -axis epsilon>eps
 LocalResponseNorm lrn | lrn | size alpha beta k
-RNN rnn | rnn | -input_size hidden_size num_layers nonlinearity bias -batch_first dropout bidirectional
+RNN SimpleRNN rnn | rnn | -input_size hidden_size num_layers nonlinearity bias -batch_first dropout bidirectional
     units>hidden_size -return_sequences
 LSTM lstm | lstm | -input_size hidden_size num_layers bias -batch_first dropout bidirectional
     units>hidden_size -return_sequences
@@ -94,6 +95,15 @@ LogSoftmax log_softmax | log_softmax | @dim>axis -_stacklevel -dtype
 GLU glu | glu | @dim>axis
 ReLU relu relu_ Relu | relu | -inplace
 ReLU6 relu6 | relu6 | -inplace
+CELU celu | celu | alpha -inplace
+RReLU rrelu | rrelu | lower upper -inplace
+Threshold threshold | threshold | threshold value -inplace
+Hardshrink hardshrink | hardshrink | lambd
+Softshrink softshrink | softshrink | lambd
+Tanhshrink tanhshrink | tanhshrink |
+LPPool2d lp_pool2d | lppool | norm_type kernel_size stride ceil_mode
+BlurPool2d BlurPool | blurpool | -channels filt_size>kernel_size stride
+FeatureAlphaDropout | alpha_dropout | p -inplace
 SELU selu | selu | -inplace
 SiLU silu Swish swish | silu | -inplace
 Mish mish | mish | -inplace
@@ -115,7 +125,7 @@ grid_sample | grid_sample | grid mode padding_mode align_corners
 randn_like | noise | -dtype -device
 GaussianNoise gaussian_noise | gaussian_noise | std stddev>std sigma>std
 ChannelShuffle channel_shuffle | channel_shuffle | groups
-pad ZeroPad2d ReflectionPad2d | pad | padding mode value pad>padding
+pad ZeroPad2d ConstantPad2d | pad | padding mode value pad>padding
 ZeroPadding2D | pad | padding
 LayerScale layer_scale | scale | -dim init init_values>init
 PatchEmbed PatchEmbedding | patchify | -img_size patch_size>kernel_size -in_chans embed_dim>out_channels
@@ -186,7 +196,9 @@ def _without_rank() -> dict[str, Habit]:
 
 def habit_of(name: str) -> Habit | None:
     """A layer or function of elsewhere by its name, however it is spelt."""
-    return HABITS.get(name) or _loosely().get(loose(name)) or _without_rank().get(loose(name))
+    plain = re.sub(r"^lazy|(?:withindices|same)$", "", loose(name))
+    found = HABITS.get(name) or _loosely().get(loose(name)) or _loosely().get(plain)
+    return found or _without_rank().get(re.sub(r"[123]d$", "", plain))
 
 
 NEEDLESS_ARGUMENTS = (

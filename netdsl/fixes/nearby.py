@@ -33,7 +33,7 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
         return [Hint(meant), *kept] if meant else kept
     if _guesses_own(source.text, mistake) or _is_import(source.text, mistake):
         return kept
-    for call in near_calls(source.text, mistake):
+    for call in _others(source.text, mistake):
         if (mistake.hint or "").startswith("it is called"):
             break
         words = _words(mistake, call) or _named_elsewhere(mistake, call)
@@ -41,6 +41,17 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
             return [Hint(words)]
     imported = _of_zoo(source, mistake)
     return kept if imported is None else [Hint(imported)]
+
+
+def _others(text: str, mistake: Diagnostic) -> list[Call]:
+    """The calls at a mistake by names that the file gives to nothing of its own."""
+    return [call for call in near_calls(text, mistake) if not _declares(text, re.escape(_name(call)))]
+
+
+def _declares(text: str, name: str) -> bool:
+    """Whether a file gives a name to something of its own."""
+    own = rf"^(?:block|net)[ \t]+{name}\b|^[ \t]*(?:share[ \t]+)?{name}[ \t]*=(?!=)|^from\b.*\bimport\b.*\b{name}\b"
+    return re.search(own, text, re.MULTILINE) is not None
 
 
 def _name(call: Call) -> str:

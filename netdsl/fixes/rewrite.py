@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import chain, islice, product, takewhile
 
+from msgspec.structs import fields
+
 from netdsl.fixes.calls import Argument, Call, calls, depth
-from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NEEDLESS_ARGUMENTS, is_namespace
+from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NEEDLESS_ARGUMENTS, habit_of, is_namespace
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
 from netdsl.fixes.written import batchless, is_plain, listed, shown, value
@@ -167,6 +169,14 @@ def _free(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
         yield from _component(name, given)
 
 
+def _needs(name: str) -> int:
+    """How many arguments the layer has that a name of elsewhere stands for, of those that have to be given; at least
+    two, since a single one may be the tensor."""
+    habit = habit_of(name)
+    count = sum(f.required for f in fields(REGISTRY[habit.op])) if habit is not None and habit.op in REGISTRY else 0
+    return count if count > 1 else -1
+
+
 def _tensors(given: list[Argument]) -> list[Argument]:
     """The first arguments that may be tensors: no numbers, no words, by position."""
     return list(takewhile(lambda a: not a.name and not is_plain(a.text), given))
@@ -189,7 +199,7 @@ def _attending(name: str, given: list[Argument], tensors: list[Argument]) -> Ite
 
 def _class(name: str, given: list[Argument], spaced: bool) -> Iterator[str]:
     """A layer that is made of a class, which is given sizes, whatever they are called."""
-    if name[:1].isupper():
+    if name[:1].isupper() or (not spaced and _needs(name) == len(given)):
         yield from layers(name, given, function=spaced)
 
 

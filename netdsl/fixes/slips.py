@@ -16,6 +16,7 @@ from netdsl.syntax.slips import LINK, misspelt_link
 _COMPILED = tuple((re.compile(pattern), into) for pattern, into in LINES)
 _COMPILED_OTHERS = tuple((re.compile(pattern), into) for pattern, into in OTHERS)
 _SLICE = re.compile(r"\b([A-Za-z_]\w*)\[([^\]]*)\]")
+_OPEN_END = re.compile(r"(-?)(\d+):")
 _ENDS = re.compile(r"(\w*):(\w+)")
 _NET_OF = re.compile(r"\s+(?:net|model)(?:\s*[=:]\s*|\s+)([A-Za-z_]\w*)\s*")
 _HEAD_OF = re.compile(r"^((?:experiment|recipe)\s+\w+)(?:\s+for\s+(\w+))?[^{}\n]*\{", re.MULTILINE)
@@ -103,7 +104,7 @@ def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:
     first, last = line_of(text, start)
     changes: list[Change] = []
     for match in _SLICE.finditer(text, first, last):
-        layers = _parts([i.strip() for i in match[2].split(",")])
+        layers = _parts(_closed([i.strip() for i in match[2].split(",")], _shape(text, match[1])))
         if layers:
             written = f"{match[1]} -> {layers}"
             changes.append((match.start(), match.end(), among(text, match.start(), match.end(), written)))
@@ -112,10 +113,34 @@ def part_of_tensor(text: str, start: int) -> Iterator[list[Change]]:
         yield changes
 
 
+def _shape(text: str, name: str) -> list[str]:
+    """The sizes of an input, as they are written."""
+    declared = re.search(rf"^[^\S\n]*input[^\S\n]+{name}[^\S\n]*\[([^\]\n]*)\]", text, re.MULTILINE)
+    return [size.strip() for size in declared[1].split(",")] if declared else []
+
+
+def _closed(items: list[str], sizes: list[str]) -> list[str]:
+    """Slices that go to the end of an axis of an input, `8:` and `-8:`, with the end written out."""
+    sizes = ["", *sizes] if _counts_batch(items) else sizes
+    return [_ended(item, size) for item, size in zip(items, [*sizes, *[""] * len(items)], strict=False)]
+
+
+def _ended(item: str, size: str) -> str:
+    """A slice of an axis of this size with its end; itself, where that is not known."""
+    end = _OPEN_END.fullmatch(item)
+    if end is None or not size.isdigit():
+        return item
+    start = int(size) - int(end[2]) if end[1] else int(end[2])
+    return f"{start}:{size}" if 0 < start < int(size) else item
+
+
+def _counts_batch(items: list[str]) -> bool:
+    return len(items) > 1 and items[0] in (":", "...")
+
+
 def _parts(items: list[str]) -> str:
     """The layers that take slices and items of axes, the last axis first: an item leaves its axis out."""
-    counts_batch = len(items) > 1 and items[0] in (":", "...")
-    found = enumerate(items[1:] if counts_batch else items)
+    found = enumerate(items[1:] if _counts_batch(items) else items)
     said = [_part(item, f", axis={axis}" if axis or item.startswith("-") else "") for axis, item in found]
     return " -> ".join(layer for layer in reversed(said) if layer) if None not in said else ""
 

@@ -12,6 +12,7 @@ from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
 from netdsl.fixes.doubt import drops_a_part, has_two_readings, is_doubtful, is_sure, keeps
+from netdsl.fixes.lacking import lacking
 from netdsl.fixes.moved import moved
 from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, shortened, with_words
 from netdsl.fixes.operators import among
@@ -216,6 +217,7 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         (("", changes, True) for changes in projected(text, mistake)),
         of_shapes(text, mistake),
         labelled(text, mistake),
+        lacking(text, mistake),
         ((words, changes, True) for words, changes in bracketed(text, mistake)),
         (("", changes, True) for changes in chain(named(text, mistake), shared(text, mistake))),
     )

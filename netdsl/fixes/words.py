@@ -37,6 +37,18 @@ _NONE = "there is no such function here"
 _COMPARED = "`greater(0)`, `less(0)` and `equal(0)` give masks, and `less(0) -> logical_not` where it is at least 0"
 _MASKS = "`where(condition=a, a=b, b=a)` is `a and b` of two masks, `where(condition=a, a=a, b=b)` is `a or b`"
 
+_HEAD = "the last layers are `gap -> linear(classes)`; `head: ...` labels them"
+_NORMS = "norms are layers of their own: `bn`, `layernorm`, `groupnorm(32)`"
+_ACTS = "activations are layers of their own: `relu`, `gelu`, `silu`"
+_DOUBLE = "it is written out: `conv(64, 3, bias=false) -> bn -> relu -> conv(64, 3, bias=false) -> bn -> relu`"
+_DOWN = "it is written out: `conv(128, 1, stride=2, bias=false) -> bn`"
+_CAUSAL = "it is written `attention(8, causal=true)`"
+_AUGMENTED = "how images are augmented is a field of the recipe: `augment = crop(32, padding=4) -> hflip`"
+_CELL = "cells over time are one layer: `lstm(64)`, `gru(64)`, `rnn(64)`"
+_PADDED = "what the margin holds is `mode`: `pad(1, mode=reflect)`, `replicate` or `circular`"
+_TEXTS = 'texts are cut into numbers where they are read: `data = text("book.txt", length=64)`'
+_LISTED = "layers of a list follow each other in a loop: `for layer in layers { layer }`; labels name them"
+
 _LAST = (
     "the last place of a sequence is `take(-1, axis=0)`; a recurrent layer also gives its last state: `y, h = gru(64)`"
 )
@@ -107,6 +119,47 @@ WORDS = {
         "heaviside", "copysign", "double", "half", "all", "any", "kron", "Involution", "DeformConv2d", "EvoNorm2d",
         "FilterResponseNorm",
     ), _NONE),
+    **dict.fromkeys((
+        "create_classifier", "ClassifierHead", "NormMlpClassifierHead", "ClNormMlpClassifierHead", "OutConv",
+        "classification_head", "LinearClassifierHead",
+    ), _HEAD),
+    **dict.fromkeys(("get_norm_layer", "norm_layer", "get_norm", "create_norm_layer", "SimpleNorm"), _NORMS),
+    **dict.fromkeys(("get_act_layer", "act_layer", "create_act_layer", "nonlin", "get_activation", "act_fn"), _ACTS),
+    **dict.fromkeys(("conv_layer", "create_conv2d", "ConvLayer", "MixedConv2d"), "it is `conv(64, 3)`"),
+    **dict.fromkeys(("EcaModule", "ChannelAttention", "GatherExcite", "CbamModule", "attn_layer"), _SQUEEZE),
+    **dict.fromkeys(("EffectiveSEModule", "EffectiveSqueezeExcite"), "it is `it * (gap -> linear(c) -> hardsigmoid)`"),
+    **dict.fromkeys(("Downsample", "DownsampleConv", "DownsampleAvg", "Down"), _DOWN),
+    **dict.fromkeys(("DoubleConv", "InConv"), _DOUBLE),
+    **dict.fromkeys(("CausalSelfAttention", "MaskedSelfAttention"), _CAUSAL),
+    **dict.fromkeys(("AttentionBlock", "GroupQueryAttention", "Attention2d", "AdditiveAttention"), _ENCODER),
+    **dict.fromkeys(("mlp_layer", "ConvMlp"), _MLP),
+    **dict.fromkeys(("Block", "PreNorm", "Residual"), "it is written out: `residual { layernorm -> attention(8) }`"),
+    **dict.fromkeys((
+        "RandomCrop", "RandomFlip", "RandomTranslation", "RandomRotation", "RandomZoom", "RandomContrast",
+        "RandomBrightness", "RandomErasing", "RandAugment",
+    ), _AUGMENTED),
+    **dict.fromkeys(("LSTMCell", "GRUCell", "RNNCell", "StackedRNNCells", "RNNBase"), _CELL),
+    **dict.fromkeys((
+        "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d",
+        "ReplicationPad3d", "CircularPad1d", "CircularPad2d", "CircularPad3d",
+    ), _PADDED),
+    **dict.fromkeys(("TextVectorization", "StringLookup", "IntegerLookup", "Hashing", "Discretization"), _TEXTS),
+    **dict.fromkeys(("ModuleList", "ModuleDict", "ParameterList", "ParameterDict"), _LISTED),
+    **dict.fromkeys(("LearnedPositionalEmbedding", "SinusoidalPositionEmbedding", "TimestepEmbedding"), _POSITIONS),
+    **dict.fromkeys((
+        "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "FractionalMaxPool2d",
+        "gumbel_softmax", "affine_grid", "NonLocalAttn", "SelectiveKernel", "SplitAttn", "HaloAttn", "LambdaLayer",
+        "CondConv2d", "AttentionPool2d", "RotAttentionPool2d", "AttentionPoolLatent", "DropKey", "PatchDropout",
+    ), _NONE),
+    "TokenEmbedding": "a vector for each token is `embed(1000, 64)`",
+    "EmbeddingBag": "it is `embed(1000, 64) -> reduce_mean(axis=0)`",
+    "AdaptiveAvgMaxPool2d": "it is `(gap + gmp) * 0.5`", "DataParallel": "`netdsl train --devices 2` trains on several",
+    "PairwiseDistance": "it is `a - b -> reduce_l2(axis=0)`", "pairwise_distance": "it is `a - b -> reduce_l2(axis=0)`",
+    "Bilinear": 'a bilinear map is `einsum("i, j, k i j -> k", a, b, param((8, 16, 16)))`',
+    "GroupNorm1": "it is `groupnorm(1)`", "Cropping2D": "the middle is `crop(24)`; a side, `narrow(2, 24, axis=1)`",
+    "Reduce": 'it is written `reduce("l d -> d", mean)`: the batch is no axis',
+    "trunc_normal_": "how weights begin is a field of the recipe: `init = trunc_normal(std=0.02)`",
+    "Softmin": "it is `neg -> softmax`", "conv1x1": "a convolution of each position by itself is `conv(64, 1)`",
     "logsumexp": "it is written out: `exp -> reduce_sum(axis=1) -> log`, of numbers below 88",
     "argmin": "the place of the least is that of the largest of `neg`: `neg -> argmax`",
     "detach": _GRADIENT,
