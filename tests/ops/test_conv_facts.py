@@ -145,3 +145,11 @@ def test_a_norm_behind_a_transposed_convolution(groups: int) -> None:
     weights = {k: v.numpy() for k, v in found.module(0).state_dict().items()}
     assert len(found.onnx(weights).graph.node) == groups
     assert agree(found, 0)
+
+
+@pytest.mark.parametrize(("kernel", "told"), [("3", True), ("(3, 1)", True), ("4", False), ("(3, 4)", False)])
+def test_a_kernel_that_is_too_large_may_mean_the_same_size(kernel: str, told: bool) -> None:
+    """Where all its sides are odd: others have no middle."""
+    text = f"net N {{\n  input x [3, 2, 2]\n  conv(8, {kernel}, padding=0)\n}}\n"
+    (found,) = Spec(Source(text), lambda name, importer: None).diagnostics
+    assert any("padding=same" in h.message for h in found.hints) is told
