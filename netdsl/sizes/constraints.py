@@ -18,8 +18,8 @@ from netdsl.sizes.axis import ASSUMED, IMPOSSIBLE, PROVED, Axis
 from netdsl.sizes.dims import Dim, Size, evaluate, substitute, symbol, symbols
 from netdsl.sizes.interval import interval
 from netdsl.sizes.joint import can_vanish, reachable
-from netdsl.sizes.linear import contradictory
-from netdsl.sizes.solve import Solutions, positives, zeros
+from netdsl.sizes.linear import contradictory, differences, needed
+from netdsl.sizes.solve import Solutions, positives, solved_for_symbol, zeros
 
 __all__ = [
     "ASSUMED", "IMPOSSIBLE", "PROVED", "Assumptions", "AtLeast", "AtMost", "Constraint", "Either", "OneOf",
@@ -223,8 +223,9 @@ class Assumptions:
         own = [c for name in sorted(self._axes) for c in _of_axis(name, self._axes[name])]
         said = {str(r) for r in self._required}
         facts = {_fact(r) for r in self._required}
-        relations = [r for r in self._relations if _fact(r) not in facts and not self._follows(r)]
-        return (*(c for c in own if str(c) not in said), *relations, *self._required, *self._choices)
+        held = [r for r in self._relations if _fact(r) in facts or not self._follows(r)]
+        own = [c for c in _needed(own, held) if str(c) not in said]
+        return (*own, *(r for r in held if _fact(r) not in facts), *self._required, *self._choices)
 
     def _follows(self, relation: Relation) -> bool:
         """Whether a fact follows from what is known of each named size by now."""
@@ -258,10 +259,7 @@ class Assumptions:
 
     def _facts(self) -> list[Dim]:
         """Sizes that are at least 0, by what is known over several names and of each of those."""
-        facts: list[Dim] = []
-        for relation in self._relations:
-            difference = relation.left - relation.right
-            facts += [difference, -difference] if relation.op == "==" else [difference]
+        facts = differences((r.left - r.right, r.op) for r in self._relations)
         for name in sorted(frozenset[str]().union(*map(symbols, facts)) & self._axes.keys()):
             least, most = self._axes[name].ends()
             facts += [symbol(name) - least] + ([most - symbol(name)] if most is not None else [])
@@ -340,10 +338,17 @@ class Assumptions:
         if low > 0 or high < 0:
             return IMPOSSIBLE
         self._relations[Relation(a, "==", b)] = None
-        solved = _solve_for_symbol(difference)
+        solved = solved_for_symbol(difference)
         if solved is not None and solved[0] not in self._axes:
             self._known[solved[0]] = solved[1]
         return ASSUMED if self._consistent() else IMPOSSIBLE
+
+
+def _needed(own: Sequence[Constraint], held: Iterable[Relation]) -> list[Constraint]:
+    """The constraints of single names without the least sizes that follow from the others and from facts that hold."""
+    least = {c.symbol: c.minimum for c in own if isinstance(c, AtLeast)}
+    kept = needed(least, differences((r.left - r.right, r.op) for r in held))
+    return [c for c in own if not isinstance(c, AtLeast) or c.symbol in kept]
 
 
 def _fact(relation: Relation) -> tuple[Dim, bool]:
@@ -367,17 +372,6 @@ def _of_axis(name: str, axis: Axis) -> list[Constraint]:
     if axis.maximum is not None:
         found.append(AtMost(name, axis.maximum))
     return found
-
-
-def _solve_for_symbol(difference: Size) -> tuple[str, Dim] | None:
-    """`(H, e)` where `difference == 0` says `H == e` and `e` does not refer to H; the later name is solved for."""
-    for monomial, coefficient in reversed(difference.terms):
-        if len(monomial) == 1 and abs(coefficient) == 1:
-            name = str(monomial[0])
-            rest = difference - Size(((monomial, coefficient),))
-            if name.isidentifier() and name not in symbols(rest):
-                return name, -coefficient * rest
-    return None
 
 
 TRIED = (2, 3, 5, 16, 32, 96, 224)

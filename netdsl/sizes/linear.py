@@ -8,12 +8,12 @@ Motzkin): two rows in which a term has factors of opposite signs add up to one w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from math import gcd
 
 from netdsl.budget import spend
-from netdsl.sizes.dims import Atom, Dim, Extreme, Floor, Size
+from netdsl.sizes.dims import Atom, Dim, Extreme, Floor, Size, symbol
 from netdsl.sizes.interval import interval
 
 MOST_ROWS = 64
@@ -107,3 +107,18 @@ def _without(term: Term, rows: set[Row]) -> set[Row]:
             if len(rest) > MOST_ROWS:
                 return rest
     return rest
+
+
+def differences(facts: Iterable[tuple[Dim, str]]) -> list[Dim]:
+    """Sizes that are at least 0, of those that are by `>=`, or are 0 by `==`."""
+    return [d for size, op in facts for d in ((size, size * -1) if op == "==" else (size,))]
+
+
+def needed(bounds: Mapping[str, int], facts: Sequence[Dim]) -> dict[str, int]:
+    """The least sizes that do not follow from the others and from facts over several names, each at least 0."""
+    kept = dict(bounds)
+    for name, least in bounds.items() if facts and len(facts) + len(kept) <= MOST_ROWS else ():
+        others = [symbol(n) - m for n, m in kept.items() if n != name]
+        if contradictory([*facts, *others, symbol(name) * -1 + (least - 1)]):
+            del kept[name]
+    return kept

@@ -17,7 +17,7 @@ from typing import Union
 from msgspec import Struct
 
 from netdsl.budget import spend
-from netdsl.sizes.dims import Dim, Extreme, Floor, Size, Symbol, evaluate, substitute, symbol
+from netdsl.sizes.dims import Dim, Extreme, Floor, Size, Symbol, evaluate, substitute, symbol, symbols
 
 KEPT = 4_096
 """How many solutions are remembered: equal layers ask the same again, and so does the check after the next key."""
@@ -273,3 +273,14 @@ def intersection(a: Classes, b: Classes) -> Classes:
         r + a.modulus * ((s - r) // step * inverse % rest) for r in a.residues for s in by_rest.get(r % step, ())
     )
     return least_modulus(lcm(a.modulus, b.modulus), both)
+
+
+def solved_for_symbol(difference: Size) -> tuple[str, Dim] | None:
+    """`(H, e)` where `difference == 0` says `H == e` and `e` does not refer to H; the later name is solved for."""
+    for monomial, coefficient in reversed(difference.terms):
+        if len(monomial) == 1 and abs(coefficient) == 1:
+            name = str(monomial[0])
+            rest = difference - Size(((monomial, coefficient),))
+            if name.isidentifier() and name not in symbols(rest):
+                return name, -coefficient * rest
+    return None
