@@ -21,7 +21,7 @@ from netdsl.verify.distance import GATE, accepted, distance
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.locate import apart, tapped
 from netdsl.verify.reference import Reference
-from netdsl.verify.sizes import At, choose
+from netdsl.verify.sizes import At, at_once, choose
 from netdsl.verify.stress import on_cpu, state_of, stress
 
 Export = Callable[[Mapping[str, Any]], Model]
@@ -99,7 +99,8 @@ def verified_model(
 def _stressed(
     program: Program, module: nn.Module, make: Callable[[Mapping[str, Any]], Made], points: tuple[At, ...], gate: float
 ) -> list[Case]:
-    twin = stress(program, module, draw_inputs(program, 2, points[0].named, seed=99))
+    sizes = points[0].named
+    twin = stress(program, module, draw_inputs(program, min(2, at_once(program, sizes)), sizes, seed=99))
     return list(compared(program, twin, make(state_of(twin)), points, "stress", gate))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.ir.flatten import Node, flatten
-from netdsl.ir.model import Program
+from netdsl.ir.model import Program, Value
 from netdsl.ops.base import argument
 from netdsl.sizes.constraints import Either, Relation
 from netdsl.sizes.dims import Dim, evaluate
@@ -25,6 +26,10 @@ LARGEST = 1024
 
 BUDGET = 30e9
 """Multiply-accumulates that one pass over all cases may take; two cases are run whatever they take."""
+
+MEMORY = 2**29
+"""Bytes that the cases may hold at once, two whatever they take: the inputs and outputs of all, and the largest value
+inside the last."""
 
 
 class At(Struct, frozen=True):
@@ -44,24 +49,42 @@ class At(Struct, frozen=True):
 def choose(program: Program, budget: float = BUDGET) -> tuple[At, ...]:
     """Sizes that satisfy the constraints of a net: N = 1 among them, and images that are not square.
 
-    Costly nets get fewer, by `budget`. Raises ValueError where no sizes up to LARGEST satisfy the constraints.
+    Costly and large nets get fewer, by `budget` and `MEMORY`. Raises ValueError where no sizes up to LARGEST satisfy
+    the constraints.
     """
     found: list[At] = []
-    spent = 0.0
+    spent, kept = 0.0, 0
     names = _names(program)
     for i, batch in enumerate(MIXED_BATCHES if names else BATCHES):
         sizes = _near(program, {name: _target(program, name, i) for name in names})
+        ends, largest = _bytes(program, sizes)
         spent += batch * macs(program, sizes)
-        if spent > budget and len(found) >= 2:
+        kept += batch * ends
+        if (spent > budget or kept + batch * largest > MEMORY) and len(found) >= 2:
             break
         found.append(At(batch, tuple(sizes.items())))
     return tuple(found)
+
+
+def at_once(program: Program, sizes: Mapping[str, int]) -> int:
+    """How many samples torch computes at the same time: a convolution holds a few copies of what it reads."""
+    return max(1, MEMORY // 4 // max(1, _bytes(program, sizes)[1]))
 
 
 def macs(program: Program, sizes: Mapping[str, int]) -> int:
     """Multiply-accumulates of one sample at these sizes."""
     nodes = flatten(program)
     return sum(evaluate(n.op.macs(n.outputs[0].type, *n.types), sizes) for n in nodes)
+
+
+def _bytes(program: Program, sizes: Mapping[str, int]) -> tuple[int, int]:
+    """The bytes of the inputs and outputs of one sample, and of the largest value inside, in single precision."""
+
+    def size(value: Value) -> int:
+        return 4 * prod(evaluate(s, sizes) for s in value.type.shape)
+
+    ends = (*program.main.inputs, *(o.value for o in program.main.outputs))
+    return sum(map(size, ends)), max((size(v) for n in flatten(program) for v in n.outputs), default=0)
 
 
 def _names(program: Program) -> list[str]:

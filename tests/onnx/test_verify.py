@@ -21,12 +21,13 @@ from netdsl.backends.onnx.model import export
 from netdsl.backends.onnx.session import Session
 from netdsl.ir.model import Program
 from netdsl.render.cases import cases_data, render_cases, verdict
+from netdsl.verify import sizes
 from netdsl.verify.compare import Case, VerificationError, compared, record, verified_model, verify
 from netdsl.verify.distance import GATE, distance
 from netdsl.verify.file import verify_file
 from netdsl.verify.inputs import draw_inputs
 from netdsl.verify.reference import Reference
-from netdsl.verify.sizes import At, index_limit
+from netdsl.verify.sizes import At, choose, index_limit
 from netdsl.verify.stress import state_of, stress
 
 TEXT = """
@@ -329,3 +330,20 @@ def test_a_gate_that_was_kept_is_said_to_be() -> None:
     assert verdict(cases, GATE).startswith(f"all {len(cases)} cases agree")
     assert {row["accepted"] for row in cases_data(cases)} == {GATE}
     assert not record(cases)["widened"]
+
+
+def test_large_samples_are_verified_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap nets of large images: work would allow five cases, which hold fifteen images and their values."""
+    net = "net Net {{ input x [3, {0}, {0}]\n conv(8, 3) -> relu -> conv(2, 1) }}"
+    assert [at.batch for at in choose(compiled(net.format(64)))] == [1, 2, 3, 4, 5]
+    large = compiled(net.format(2048))
+    assert [at.batch for at in choose(large)] == [1, 2]
+    assert sizes.at_once(large, {}) == 1
+
+    small = compiled(net.format(16))
+    whole = Reference(small, module_of(small), At(5), 0)
+    monkeypatch.setattr(sizes, "MEMORY", 4 * 2 * 8 * 16 * 16 * 4)  # of two samples' largest values, and copies of them
+    assert sizes.at_once(small, {}) == 2
+    parts = Reference(small, module_of(small), At(5), 0)
+    for one, other in zip(whole.outputs, parts.outputs, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)

@@ -48,7 +48,8 @@ class Session:
         if threads is not None:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.enable_mem_pattern = False  # it holds twice as much of large images, and saves no time
+        options.enable_mem_pattern = False  # both hold twice as much of large images, and save no time
+        options.enable_cpu_mem_arena = False
         options.log_severity_level = FATAL
         source = model if isinstance(model, bytes) else _source(os.fspath(model))
         self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
