@@ -14,7 +14,7 @@ from netdsl.checks.lint.trained import Trained
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.pipeline import Net, Spec
 from netdsl.planning.demands import demands
-from netdsl.planning.recipes import Choice, NetReference, choose, complete, load_recipe
+from netdsl.planning.recipes import Choice, Family, NetReference, choose, complete, load_recipe
 from netdsl.recipe.resolve import Resolved
 from netdsl.recipe.schema import Recipe
 
@@ -36,21 +36,24 @@ def select(
     settings: Mapping[str, str] | None = None,
     arguments: Mapping[str, Any] | None = None,
     sizes: Mapping[str, int] | None = None,
+    family: Family | None = None,
 ) -> Selection:
     """Select the net and the recipe that a spec, the name of either in it, and a recipe (`A2`, `resnet:A2`, `none`)
     mean together.
 
-    `settings` are fields of the recipe by path, as text; `arguments` and `sizes` are the net's.
+    `settings` are fields of the recipe by path, as text; `arguments` and `sizes` are the net's; `family` knows what was
+    found out of the spec's recipes before.
     """
     errors = tuple(d for d in spec.mistakes if d.severity == "error")
     if errors:
         return Selection(None, None, errors)
+    family = family or Family(spec.elaborator.evaluator)
     try:
-        choice = choose(spec.module, name, recipe, spec.read)
+        choice = choose(spec.module, name, recipe, spec.read, family)
     except Fault as mistake:
         return Selection(None, None, (mistake.diagnostic,))
     module, chosen = choice.recipe or (spec.module, None)
-    resolved = load_recipe(module, spec.elaborator.evaluator, chosen, settings or {})
+    resolved = load_recipe(module, spec.elaborator.evaluator, chosen, settings or {}, family)
     net = _net(spec, choice, arguments or {}, sizes or {})
     found = (*resolved.diagnostics, *net.diagnostics, *_between(net, resolved))
     found = unsilenced(found, (spec.module, module))

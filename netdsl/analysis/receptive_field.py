@@ -198,8 +198,10 @@ def _join(reaches: list[Reach]) -> Reach:
         return replace(ended, ended=True, whole=whole)
     if len(live) == 1:
         return live[0] if live[0].whole == whole else replace(live[0], whole=whole)
-    inputs = dict.fromkeys(i for r in live for i, _ in r.bounds)
-    bounds = tuple((i, _union([b for r in live for j, b in r.bounds if i == j])) for i in inputs)
+    by_input: dict[int, list[Bounds]] = {}
+    for i, b in (bound for r in live for bound in r.bounds):
+        by_input.setdefault(i, []).append(b)
+    bounds = tuple((i, _union(of)) for i, of in by_input.items())
     return Reach(bounds, live[0].map, whole=whole)
 
 

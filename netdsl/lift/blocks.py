@@ -15,6 +15,7 @@ from netdsl.lift.loops import has_loop, looped, may_repeat
 from netdsl.lift.naming import block_name
 from netdsl.lift.term import (
     Beside,
+    Later,
     Term,
     WeightOf,
     bound,
@@ -107,10 +108,11 @@ def _best(bodies: Sequence[Term]) -> Candidate | None:
 def _places(body: Term) -> Iterator[Place]:
     """All runs of statements that may be a block."""
     statements = items(body)
+    later = Later(statements)
     for start in range(len(statements)):
         for stop in range(start + 1, min(start + LONGEST, len(statements)) + 1):
             run = statements[start:stop]
-            if _may_be_block(run, statements[stop:]):
+            if _may_be_block(run, later, stop):
                 yield Place(*canonical(run))
     for statement in statements:
         for kid in statement.kids:
@@ -122,7 +124,8 @@ def _is_one(statement: Term) -> bool:
     return statement.head != "let" or len(statement.fields[0][1]) == 1
 
 
-def _may_be_block(run: Sequence[Term], after: Sequence[Term]) -> bool:
+def _may_be_block(run: Sequence[Term], later: Later, stop: int) -> bool:
+    """`later`: what is read after the run, which ends at `stop`."""
     if sum(map(size, run)) < LEAST or any(s.head in ("output", "label", "share") or has_loop(s) for s in run):
         return False
     if run[0].head == "ref":
@@ -130,13 +133,13 @@ def _may_be_block(run: Sequence[Term], after: Sequence[Term]) -> bool:
     if len(run) == 1 and (run[0].head in ("for", "repeat", "let") or not run[0].kids):
         return False
     names = free_of(run)
-    return len(names) <= MOST_BESIDE and _binds_own(run, after) and (not names or names.isdisjoint(_layers(run)))
+    return len(names) <= MOST_BESIDE and _binds_own(run, later, stop) and (not names or names.isdisjoint(_layers(run)))
 
 
-def _binds_own(run: Sequence[Term], after: Sequence[Term]) -> bool:
+def _binds_own(run: Sequence[Term], later: Later, stop: int) -> bool:
     """Whether nothing that statements bind is read after them."""
     own = frozenset[str]().union(*map(bound, run))
-    return may_repeat(run) and (not own or own.isdisjoint(free_of(after)))
+    return may_repeat(run) and not later.reads(own, stop)
 
 
 def _layers(run: Sequence[Term]) -> set[str]:
@@ -203,10 +206,10 @@ def _replaced(body: Term, found: Candidate, block: Block) -> Term:
 
     def change(at: Term) -> Term:
         statements, made = items(at), []
-        index = 0
+        later, index = Later(statements), 0
         while index < len(statements):
             run = statements[index : index + len(key)]
-            row, beside = _same(run, key, statements[index + len(key) :])
+            row, beside = _same(run, key, later, index + len(key))
             if row in uses:
                 made.append(term(f"use:{block.name}", (*beside, *zip(found.unified.names, uses[row], strict=True))))
                 index += len(key)
@@ -222,9 +225,9 @@ def _replaced(body: Term, found: Candidate, block: Block) -> Term:
     return change(body)
 
 
-def _same(run: tuple[Term, ...], key: tuple[Term, ...], after: Sequence[Term]) -> tuple[Any, Any]:
+def _same(run: tuple[Term, ...], key: tuple[Term, ...], later: Later, stop: int) -> tuple[Any, Any]:
     """The numbers of a run, and the values that it is given, if it is a use of a block; None otherwise."""
-    if len(run) != len(key) or not _may_be_block(run, after):
+    if len(run) != len(key) or not _may_be_block(run, later, stop):
         return None, ()
     place = Place(*canonical(run))
     if place.key != key:

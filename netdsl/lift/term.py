@@ -10,7 +10,8 @@ value), `residual` (inside: shortcut, branch), `repeat`, `for`, `use:BLOCK` (fie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -273,6 +274,22 @@ def bound(found: Term) -> frozenset[str]:
     if found.head == "share":
         return frozenset((found.fields[0][1],))
     return frozenset(found.fields[0][1]) if found.head == "let" else frozenset()
+
+
+class Later:
+    """Which names some statements read, and from where on."""
+
+    def __init__(self, statements: Sequence[Term]) -> None:
+        self.met: dict[str, list[tuple[int, bool]]] = {}
+        for place, statement in enumerate(statements):
+            read = free(statement)
+            for name in read | bound(statement):
+                self.met.setdefault(name, []).append((place, name in read))
+
+    def reads(self, names: Collection[str], start: int) -> bool:
+        """Whether the statements from a place on read one of some names before they bind it."""
+        found = ((at, bisect_left(at, (start,))) for at in (self.met.get(n, ()) for n in names))
+        return any(i < len(at) and at[i][1] for at, i in found)
 
 
 def size(found: Term) -> int:

@@ -208,7 +208,7 @@ def _turned(net: Lifted) -> Lifted:
     made: list[list[Call]] = [[c] for c in net.calls]
     plain = [i for i, c in enumerate(net.calls) if type(c.op) is Linear and c.origin and not c.share]
     done: set[int] = set()
-    for first, second in combinations(plain, 2):
+    for first, second in _with_one_origin(net.calls, plain):
         a, b = net.calls[first], net.calls[second]
         if done.isdisjoint((first, second)) and _is_turned(a, b):
             weight = _parameter(a, np.asarray(a.weights["weight"]), "weight")
@@ -217,8 +217,17 @@ def _turned(net: Lifted) -> Lifted:
     return replace(net, calls=tuple(c for group in made for c in group))
 
 
+def _with_one_origin(calls: Sequence[Call], places: Sequence[int]) -> list[tuple[int, int]]:
+    """The pairs of calls that read an array of the file together, in order."""
+    by_origin: dict[str, list[int]] = {}
+    for place in places:
+        for origin in calls[place].origin:
+            by_origin.setdefault(origin, []).append(place)
+    return sorted({pair for group in by_origin.values() for pair in combinations(group, 2)})
+
+
 def _is_turned(a: Call, b: Call) -> bool:
-    if not a.origin & b.origin or any(c.types[0].rank not in PATTERNS or not c.types[0].batched for c in (a, b)):
+    if any(c.types[0].rank not in PATTERNS or not c.types[0].batched for c in (a, b)):
         return False
     first, second = (np.asarray(c.weights["weight"]) for c in (a, b))
     return first.ndim == 2 and _tells(first) and first.shape == second.shape[::-1] and np.array_equal(first.T, second)

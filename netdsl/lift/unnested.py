@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from netdsl.lift.names import free as spare
-from netdsl.lift.term import IT, Term, bound, free, free_of, items, seq, term, walk
+from netdsl.lift.term import IT, Later, Term, bound, free, free_of, items, seq, term, walk
 from netdsl.ops import REGISTRY
 
 DEEP = 4
@@ -27,14 +27,13 @@ class _Opener:
 
     def opened(self, found: Term, is_deep: bool = False) -> Term:
         made: list[Term] = []
-        after = list(items(found))
-        for statement in items(found):
-            after.pop(0)
+        later = Later(items(found))
+        for place, statement in enumerate(items(found), 1):
             several = self._statements(statement, is_deep)
-            if _names(several).isdisjoint(free_of(after) - bound(statement)):
-                made += several
-            else:
+            if later.reads(_names(several) - bound(statement), place):
                 made.append(self._inside(statement))
+            else:
+                made += several
         return seq(tuple(made))
 
     def _inside(self, found: Term, is_deep: bool = False) -> Term:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from lsprotocol import types
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Hint
+from netdsl.fixes.suggest import Limit
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.diagnostics import shown
 from netdsl.lsp.documents import Document, uri_of
@@ -16,12 +17,14 @@ from netdsl.source import Span
 
 
 def actions(document: Document, analysis: Analysis, span: Span) -> list[types.CodeAction]:
-    """The code actions in a span: every fix of every mistake there, and the line that allows a warning."""
+    """The code actions in a span: every fix of every mistake there, as far as the work for one text goes, and the
+    line that allows a warning."""
     found: list[types.CodeAction] = []
+    limit = Limit()
     for index, d in enumerate(analysis.diagnostics):
         at = d.at
         if at is not None and at.source is analysis.source and at.span.start <= span.end and span.start <= at.span.end:
-            found += _mend(analysis.mended(index), document, analysis)
+            found += _mend(analysis.mended(index, limit), document, analysis)
             if d.severity == "warning":
                 found.append(_allow(d, document, analysis))
     return found

@@ -22,6 +22,7 @@ from netdsl.lsp.occurrences import Occurrence, occurrences
 from netdsl.pipeline import Spec
 from netdsl.planning.groups import Parameter
 from netdsl.planning.plan import Plan
+from netdsl.planning.recipes import Family
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.words import WORD
@@ -126,16 +127,22 @@ class Analysis:
         """Whether the syntax has no mistakes."""
         return self.spec is not None and not any(d.code in UNREADABLE for d in self.spec.mistakes)
 
-    def mended(self, index: int) -> Diagnostic:
-        """One of the diagnostics, with edits in its hint where a change is verified to fix it."""
-        if index not in self._mended:
-            found = self.diagnostics
-            self._mended[index] = (
-                untried((found[index],))[0]
-                if self._is_beyond
-                else suggested(self.source, found, found[index], self._everything, Limit())
-            )
-        return self._mended[index]
+    def mended(self, index: int, limit: Limit) -> Diagnostic:
+        """One of the diagnostics, with edits in its hint where a change is verified to fix it within a limit."""
+        if index in self._mended:
+            return self._mended[index]
+        found = self.diagnostics
+        if self._is_beyond or limit.is_spent:
+            return untried((found[index],))[0]
+        made = suggested(self.source, found, found[index], self._everything, limit)
+        if not limit.is_spent:  # else another request may find more
+            self._mended[index] = made
+        return made
+
+    @cached_property
+    def family(self) -> Family:
+        """What is known of the recipes of the spec, once `run` is done."""
+        return Family(self.checked.elaborator.evaluator)
 
     @cached_property
     def _is_beyond(self) -> bool:

@@ -56,7 +56,7 @@ def _plan(analysis: Analysis, node: ast.Recipe) -> tuple[Plan, tuple[Parameter, 
     if any(d.severity == "error" for d in analysis.diagnostics):
         return None
     try:
-        found = select(analysis.checked, node.name.id)
+        found = select(analysis.checked, node.name.id, family=analysis.family)
         if found.recipe is None or found.net is None or found.net.program is None:
             return None
         made = plan(found.net, found.recipe, training_size(found.recipe, None))

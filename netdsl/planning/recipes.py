@@ -144,7 +144,7 @@ class Choice(Struct, frozen=True, eq=False):
     several: tuple[str, ...] = ()
 
 
-def choose(module: Module, name: str | None, recipe: str | None, read: Reader) -> Choice:
+def choose(module: Module, name: str | None, recipe: str | None, read: Reader, family: Family) -> Choice:
     """The net and the recipe of `SPEC:name --recipe recipe`. Raises Fault.
 
     `name` is a net or a recipe of the spec, its own or imported; `recipe` may be one of another spec (`resnet:A2`),
@@ -156,27 +156,27 @@ def choose(module: Module, name: str | None, recipe: str | None, read: Reader) -
     if recipe == "none":
         return Choice(net, None)
     if recipe is None:
-        return _first(module, net)
+        return _first(module, net, family)
     other, recipe = _elsewhere(module, recipe, read)
-    target = net_of(*find_recipe(other, recipe))
+    target = family.net(*find_recipe(other, recipe))
     return Choice(net or (target if other is module else None), (other, recipe))
 
 
-def _first(module: Module, net: NetReference | None) -> Choice:
+def _first(module: Module, net: NetReference | None, family: Family) -> Choice:
     """The first recipe of a file, or the first for a net."""
-    names = _recipes_for(module, net)
+    names = _recipes_for(module, net, family)
     if not names:
         return Choice(net, None)
     several = tuple(names) if net is None and len(names) > 1 else ()
-    return Choice(net or net_of(*find_recipe(module, names[0])), (module, names[0]), several)
+    return Choice(net or family.net(*find_recipe(module, names[0])), (module, names[0]), several)
 
 
-def _recipes_for(module: Module, net: NetReference | None) -> list[str]:
+def _recipes_for(module: Module, net: NetReference | None, family: Family) -> list[str]:
     """The recipes of a file, or those for one net."""
     if net is None:
         return module.recipes
     wanted = module.find(net.name)
-    found, family = [], Family(Evaluator())
+    found = []
     for node in module.file.declarations:
         if isinstance(node, ast.Recipe) and (target := family.net(module, node)) is not None:
             meant = target.module.find(target.name)
@@ -215,12 +215,16 @@ def parse_override(path: str, text: str, evaluator: Evaluator) -> Written:
     return Written(entry.value, origin(module, evaluator))
 
 
-def load_recipe(module: Module, evaluator: Evaluator, name: str | None, settings: Mapping[str, str]) -> Resolved:
-    """A recipe of a file, or the defaults where `name` is None, with the settings of the command line."""
+def load_recipe(
+    module: Module, evaluator: Evaluator, name: str | None, settings: Mapping[str, str], family: Family | None = None
+) -> Resolved:
+    """A recipe of a file, or the defaults where `name` is None, with the settings of the command line. `family`: what
+    is known of the file's recipes."""
 
     def resolved() -> Resolved:
         overrides = {path: parse_override(path, text, evaluator) for path, text in settings.items()}
-        lineage = Family(evaluator).lineage(*find_recipe(module, name)) if name is not None else None
+        known = family or Family(evaluator)
+        lineage = known.lineage(*find_recipe(module, name)) if name is not None else None
         return resolve_recipe(lineage, overrides)
 
     return _within_budget(resolved)

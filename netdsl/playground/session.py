@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from netdsl.checks.unchanged import Memory
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
+from netdsl.fixes.suggest import Limit
 from netdsl.lsp.analysis import Analysis
 from netdsl.lsp.choices import Choice
 from netdsl.lsp.completion import completion
@@ -156,7 +157,7 @@ class Session:
         another text has been checked since."""
         if text != self.analysis.source.text:
             return None
-        return problem(self.analysis.mended(index), self.analysis, self.offsets)
+        return problem(self.analysis.mended(index, Limit()), self.analysis, self.offsets)
 
     def explain(self, at: int) -> Explained | None:
         """Explain the word at a place of the checked text."""

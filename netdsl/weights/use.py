@@ -71,7 +71,8 @@ class Use:
 
 def bits(mask: int) -> list[int]:
     """The numbers of the bits that are set."""
-    return [i for i in range(mask.bit_length()) if mask >> i & 1]
+    first = (mask & -mask).bit_length() - 1
+    return [first + i for i, bit in enumerate(bin(mask >> max(first, 0))[:1:-1]) if bit == "1"]
 
 
 SHOWN = {

@@ -21,12 +21,16 @@ from netdsl.experiment import run
 from netdsl.experiment.files import RUN, TRIAL, Mark, write_json
 from netdsl.experiment.jobs import Answer, Job
 from netdsl.experiment.pool import Source as Jobs
+from netdsl.fixes import suggest
 from netdsl.ir.model import Value
-from netdsl.lift import loops
+from netdsl.lift import blocks, loops
 from netdsl.lift.lift import lift_model
-from netdsl.lift.term import Term, seq, term
+from netdsl.lift.term import IT, Term, seq, term
+from netdsl.lift.unnested import unnested
 from netdsl.loader import load_source, read_import
+from netdsl.lsp.actions import actions
 from netdsl.lsp.analysis import Analysis
+from netdsl.lsp.documents import Document
 from netdsl.lsp.hints import hints
 from netdsl.pipeline import Spec
 from netdsl.source import Source, Span
@@ -234,6 +238,7 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "view": (lines, command("view", "-o", "OUT")),
     "hints": (stages, hinted),
     "hints of blocks": (used, hinted),
+    "hints of recipes": (extends, hinted),
     "diff": (lines, compared),
     "diff of distinct layers": (dense, compared),
     "diff of blocks": (used, compared),
@@ -316,6 +321,42 @@ def rolled(n: int, same: int, patch: pytest.MonkeyPatch) -> int:
         during.setattr(loops, "LONGEST", 4)
         loops.looped(seq(tuple(layers)))
     return sum(tried)
+
+
+def named(n: int) -> int:
+    """The lines that it takes to find what may be a block in a chain whose values have names."""
+    layer = seq((term("op:conv", (("out_channels", 4), ("kernel_size", (3, 3)))), term("op:relu"), term("op:tanh")))
+    lets = [term("let", (("names", (f"x{i}",)),), (layer,)) for i in range(n)]
+    read = [term("op:add", (), (IT, term("ref", (("name", f"x{i}"),)))) for i in range(n)]
+    body = seq((*lets, *read))
+    return lines_run(lambda: list(blocks._places(body))) + lines_run(lambda: unnested(body))
+
+
+def test_blocks_of_named_values_are_found_in_linear_work() -> None:
+    """What follows a run is not read again for each run."""
+    assert named(8 * SIZE) < BOUND * named(2 * SIZE)
+
+
+def test_large_files_are_mended_within_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code actions over a whole text: each mistake tries changes, and all of them together pay from one budget."""
+    monkeypatch.setattr(suggest, "WORK", 60_000)
+    tried: list[int] = []
+    everything = Analysis._everything
+    monkeypatch.setattr(Analysis, "_everything", lambda a, source: tried.append(1) or everything(a, source))
+
+    def asked(n: int, at: slice) -> tuple[int, int]:
+        """How many checks a request makes, and how many fixes it gives, of `n` mistakes and those of some lines."""
+        text = NET.format("\n".join("  cnv(4, 1)" for _ in range(n)))
+        analysis = Analysis(Source(text, "a.net"), {}).run()
+        start, stop, _ = at.indices(len(text))
+        tried.clear()
+        found = actions(Document("file:///a.net", text, 1), analysis, Span(start, stop))
+        return len(tried), len(found)
+
+    few, _ = asked(SIZE, slice(None))
+    many, _ = asked(4 * SIZE, slice(None))
+    assert 0 < many <= few
+    assert asked(4 * SIZE, slice(-14, None))[1], "a mistake far below is mended where it is asked for"
 
 
 @pytest.mark.parametrize("same", [1, 3])
