@@ -44,7 +44,10 @@ class Reference:
         values += [o.value for o in self.program.main.outputs]
         if few >= self.point.batch or not all(v.type.batched for v in values):
             return outputs_of(self.module, self.inputs)
-        parts = [outputs_of(self.module, list(part)) for part in zip(*(x.split(few) for x in self.inputs), strict=True)]
+        parts = [
+            outputs_of(self.module, list(part))
+            for part in zip(*(torch.split(x, few) for x in self.inputs), strict=True)
+        ]
         return [np.concatenate(of) for of in zip(*parts, strict=True)]
 
     @property
