@@ -238,10 +238,11 @@ class Search:
                 (a, at), (b, later) = order[i], order[k]
                 if rule.before(a, b) and not self._credible(node, base, (a, at), (b, later)):
                     found |= {i, k}
-        names = [item.path[len(node.path)] for item, _ in order]
-        final, repeated = ([i for i, n in enumerate(names) if said(n)] for said in (is_final, is_repeated))
-        if final and repeated:
-            found |= {i for i in final if i < repeated[-1]} | {k for k in repeated if k > final[0]}
+        depth = len(node.path)
+        for i, (a, _) in enumerate(order):
+            for k, (b, _) in enumerate(order[i + 1 :], i + 1):
+                if is_final(a.path[depth]) and is_repeated(b.path[depth]):
+                    found |= {i, k}
         return found
 
     def _credible(self, node: Node, base: int, first: tuple[Node, int], second: tuple[Node, int]) -> bool:
