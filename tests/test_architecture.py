@@ -69,7 +69,6 @@ MAY_IMPORT = {
 }
 
 COMPLEX: dict[str, int] = {
-    "analysis/receptive_field:_join": 14,
     "analysis/stages:_walk": 14,
     "backends/onnx/targets:_sink": 16,
     "backends/torch/arguments:_padding": 13,
