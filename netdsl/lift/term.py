@@ -277,7 +277,7 @@ def bound(found: Term) -> frozenset[str]:
 
 
 class Later:
-    """Which names some statements read, and from where on."""
+    """The names that statements read, by the places where they are read or bound."""
 
     def __init__(self, statements: Sequence[Term]) -> None:
         self.met: dict[str, list[tuple[int, bool]]] = {}

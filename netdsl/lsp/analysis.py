@@ -141,7 +141,7 @@ class Analysis:
 
     @cached_property
     def family(self) -> Family:
-        """What is known of the recipes of the spec, once `run` is done."""
+        """The recipes of the spec, each found out once; after `run`."""
         return Family(self.checked.elaborator.evaluator)
 
     @cached_property
