@@ -247,7 +247,8 @@ def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -
     if prepared.recipe.precision in ("bf16", "fp16") and loop.autocast is None:
         say(f"  {prepared.recipe.precision} is for GPUs: computed in fp32 here")
     into = loop.job.folder
-    say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {prepared.recipe.batch}; into {into}")
+    batch = min(prepared.recipe.batch, len(prepared.train))
+    say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {batch}; into {into}")
 
 
 def _watch(request: Request, prepared: Prepared, loop: Trainer, folder: Path, say: Show) -> Progress | Live:

@@ -36,6 +36,7 @@ from netdsl.training.checkpoints import format as files
 from netdsl.training.checkpoints.run_dir import ABOUT, LOG, RECIPE, SOURCE, WEIGHTS, About, Log, write_json, write_spec
 from netdsl.training.data.batches import BatchLoader
 from netdsl.training.data.dataset import DataError, DataSet, Split
+from netdsl.training.data.doubts import doubts
 from netdsl.training.data.fit import check_shape, fit, held_out, with_noise
 from netdsl.training.data.folds import validated
 from netdsl.training.data.imbalance import balanced
@@ -142,7 +143,7 @@ def prepare(
     held = held_on(device, held if len(held) else data.test, data.name)
     mixing, more = read_mixing(recipe, base, tuple(train.example()[0].shape[1:]))
     mixing = mixing if mixing is None else mixing.to(device)
-    notes = (*over.notes, *data.notes, *absent, *more, *said)
+    notes = (*over.notes, *data.notes, *doubts(data), *absent, *more, *said)
     train, module = held_on(device, train, data.name), module.to(device)
     teacher = teacher_of(recipe, base, module, data, train)
     found = net.parameters.parameters

@@ -72,7 +72,9 @@ def _refused(path: str, error: Exception, name: str | None) -> WeightsError:
             "unreadable-weights", f"{path} is not a file of plain tensors: it holds `{name}`, which is not loaded", hint
         )
     first = first_line(error)
-    known = not any(w in first for w in ("weights_only", "magic number", "pickle", "Pickle"))
+    known = isinstance(error, RuntimeError) and not any(
+        w in first for w in ("weights_only", "magic number", "pickle", "Pickle")
+    )
     reason = first if known else "it is damaged or of another kind"
     hint = "weights are read from .safetensors, .npz, .onnx and from what `torch.save` writes"
     return WeightsError("unreadable-weights", f"{path} is not a file of plain tensors: {reason}", hint)

@@ -33,6 +33,7 @@ from netdsl.inference.tables import load_columns, plain
 from netdsl.recipe.columns import Columns, Csv, ParquetTable
 from netdsl.training.data.dataset import MOST_CLASSES, DataError, DataSet, Refitted, Split
 from netdsl.training.data.division import check_grouped, group_numbers, held_rows, in_both
+from netdsl.training.data.doubts import doubtful_columns
 from netdsl.training.readers.registry import READERS
 
 
@@ -73,7 +74,7 @@ def table_of(
     columns = known.columns if known else _columns(source, raw, rows, where)
     target, classes = _targets(source, raw, where, known.classes if known else None)
     train = Split(_inputs(raw, columns, where), target, groups=own, ordered=source.ordered)
-    notes = described(columns, raw)
+    notes = described(columns, raw) + doubtful_columns(() if known else columns, source.targets, raw)
     if test is None:
         parts = train.subset(rows), train.subset(left)
     else:

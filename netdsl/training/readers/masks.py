@@ -136,10 +136,18 @@ def _classes(source: MaskFolder, values: Values, pairs: list[tuple[list[str], li
     if source.colors:
         return len(source.colors)
     if not numbers or (len(numbers) < numbers[-1] + 1 and numbers[-1] > 1 + 2 * len(numbers)):
-        listed = ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
-        hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
-        raise DataError("data-value", f"the masks of {source.folder} hold the values {listed or 'of no class'}", hint)
+        raise _no_numbers(source.folder, numbers)
     return numbers[-1] + 1
+
+
+def _no_numbers(folder: str, values: list[int]) -> DataError:
+    """The mistake of masks whose values are no class numbers, such as levels of grey."""
+    listed = ", ".join(map(str, values[:5])) + (" ..." if len(values) > 5 else "")
+    hint = "classes are 0, 1, 2 ...; `ignore=255` leaves out what has no class"
+    if 1 < len(values) < 9:
+        colors = ", ".join(f'"#{v:02x}{v:02x}{v:02x}"' for v in values)
+        hint += f"; levels that are classes are their colours: `colors=[{colors}]`"
+    return DataError("data-value", f"the masks of {folder} hold the values {listed or 'of no class'}", hint)
 
 
 def _seen(values: Values, file: str, image: str) -> set[int]:
