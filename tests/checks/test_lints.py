@@ -53,6 +53,7 @@ INSIDE = {
 ELSEWHERE = {"unused-import", "unused-constant", "input-layout"}
 """Lints of what stands in no block and in no loop; neither do the fields of a recipe."""
 ELSEWHERE |= {"flipped-digits", "lr-out-of-range", "ema-outlasts-run", "idle-smoothing", "unpaired-resolution"}
+ELSEWHERE |= {"vanished-lr", "batch-exceeds-data"}
 
 
 @pytest.mark.parametrize("code", RULES)
