@@ -268,7 +268,7 @@ def _unmeasurable(metric: str, main: MainOutput, recipe: Recipe) -> str | None:
     """Why a metric has no meaning for what a net is trained to do; None where it has, or only the data know."""
     of_classes = _has_classes(recipe) or recipe.loss.task == "classes"
     kind = METRICS[metric]
-    if kind.tasks == NUMBERS:
+    if set(kind.tasks) <= set(NUMBERS):
         return f"it is for regression targets, and {_trained_for(recipe)}" if of_classes else None
     if kind.tasks == ("tokens",):
         return "it is for tokens" if recipe.data.sure and recipe.data.task != "tokens" else None

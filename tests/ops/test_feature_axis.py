@@ -174,7 +174,7 @@ def test_a_shared_layer_on_both_layouts_is_told_where_the_features_are(shared: s
     found = Spec(Source("net Net {\n" + "\n".join(lines) + "\n}\n"), lambda name, importer: None).net("Net")
     (mistake,) = found.diagnostics
     assert mistake.code == "shape-mismatch"
-    assert "[4, 8, 4] with its features on axis 2" in mistake.message
+    assert "[4, 8, *4] with its features on axis 2" in mistake.message
     assert "[8, 4, 8] with its features on axis 0" in mistake.message
     assert "axis=" in (mistake.hint or "")
 

@@ -75,7 +75,7 @@ SAID: list[tuple[str, list[str]]] = [
     ("optimizer = lion(lr=1e-3)", []),
     ("optimizer = lion(lr=1.1e-3)", ["large-lr"]),
     ("layer_decay = 0", ["bad-value"]),
-    ("layer_decay = 1", []),
+    ("layer_decay = 0.999", []),
     # augmentation
     ("data = cifar10\naugment = hflip -> randaugment", []),
     ("data = cifar10\nrepeat = 3\naugment = hflip", []),

@@ -220,7 +220,7 @@ def test_a_table_in_a_parquet_file_is_said_to_be_one() -> None:
     assert (resolved_one is None, mistakes) == (False, ())
 
 
-@pytest.mark.parametrize("source", ['imagefolder("photos", group="patient")', 'graphs("g.npz", group="patient")'])
+@pytest.mark.parametrize("source", ['cifar10("photos", group="patient")', 'digits(group="patient")'])
 def test_groups_of_samples_are_not_those_of_parameters(source: str) -> None:
     """The hint names every source whose samples can belong to groups, and no other."""
     _, (found,) = resolved(f"recipe Test {{\n  data = {source}\n}}")
