@@ -10,15 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdsl.backends.torch.layout import Layout
-from netdsl.backends.torch.sizes import express
+from netdsl.backends.torch.sizes import found_in
 from netdsl.backends.torch.tree import Node, Num, Shape, transform
 from netdsl.diagnostics.diagnostic import Fault
 from netdsl.sizes.dims import Size, evaluate, symbol
-from netdsl.source import Place, Source, Span
 from netdsl.tensors import TensorType
 
 H, W = symbol("H"), symbol("W")
-AT = Place(Source("conv", "test.net"), Span(0, 4))
 SEEN = [(H, W), (8, W, H), ((H + 1) // 2, 3 * W - 2), (2 * H + 3, 8, W // 4), (H * W,), (H, 8), (H - W // 2, W // 2)]
 """The shapes of one or two values that flow in."""
 LEAVES = st.one_of(st.sampled_from(["H", "W"]), st.integers(1, 9))
@@ -33,8 +31,14 @@ def computed(tree: Node, shapes: list[tuple[Any, ...]], sizes: dict[str, int]) -
     return eval(Layout({}).flat(transform(tree, read)))
 
 
+class Unsaid(Exception):  # noqa: N818
+    """A size that the shapes do not tell."""
+
+
 def express_all(size: Size, shapes: list[tuple[Any, ...]]) -> None:
-    tree = express(size, {i: TensorType(shape) for i, shape in enumerate(shapes)}, AT)
+    tree = found_in(size, {i: TensorType(shape) for i, shape in enumerate(shapes)})
+    if tree is None:
+        raise Unsaid
     for h, w in ((16, 24), (17, 31), (33, 9), (50, 18), (64, 65)):
         assert computed(tree, shapes, {"H": h, "W": w}) == evaluate(size, {"H": h, "W": w})
 
@@ -46,7 +50,7 @@ def test_what_is_printed_for_a_size_comes_to_that_size(tree: Any, shapes: list[t
         size = compute(tree, {"H": H, "W": W})
         if isinstance(size, Size):
             express_all(size, shapes)
-    except (Fault, ZeroDivisionError):
+    except (Unsaid, Fault, ZeroDivisionError):
         assert not {H, W} <= {d for shape in shapes for d in shape} or "//" in str(tree) or "%" in str(tree)
 
 
@@ -70,6 +74,6 @@ def test_every_rule_finds_its_sizes(size: Size, shapes: list[tuple[Any, ...]]) -
 
 
 @pytest.mark.parametrize(("size", "shapes"), [(H, [(H // 2, 8)]), (H + W, [(H, 8)]), (H * W, [(W, 8)])])
-def test_a_size_that_does_not_flow_in_is_refused(size: Size, shapes: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(Fault, match="cannot be computed from what flows in"):
+def test_a_size_that_does_not_flow_in_is_not_found(size: Size, shapes: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(Unsaid):
         express_all(size, shapes)
