@@ -215,8 +215,8 @@ LINTS = (
         "around (Dosovitskiy et al. 2020, section 3.1). Without the turn, attention and recurrent layers go over the "
         "channels, and every size still fits. Where that is meant (channel attention), a `reshape` to the same shape "
         "says so.",
-        image("patchify(8, 4) -> flatten(start=1) -> attention(2) -> permute((1, 0)) -> reshape(4, 4, 4)"),
-        image("patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> permute((1, 0)) -> reshape(4, 4, 4)"),
+        image("patchify(8, 4) -> flatten(start=1) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"),
+        image("patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"),
     ),
     Code(
         "gate-along-features",
