@@ -216,7 +216,9 @@ LINTS = (
         "channels, and every size still fits. Where that is meant (channel attention), a `reshape` to the same shape "
         "says so.",
         image("patchify(8, 4) -> flatten(start=1) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"),
-        image("patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"),
+        image(
+            "patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"
+        ),
     ),
     Code(
         "gate-along-features",
