@@ -217,7 +217,8 @@ LINTS = (
         "says so.",
         image("patchify(8, 4) -> flatten(start=1) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"),
         image(
-            "patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> permute((1, 0)) -> reshape([8, 8, 8])"
+            "patchify(8, 4) -> flatten(start=1) -> permute((1, 0)) -> attention(2) -> permute((1, 0)) "
+            "-> reshape([8, 8, 8])"
         ),
     ),
     Code(
