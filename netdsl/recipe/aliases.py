@@ -18,7 +18,9 @@ NO_DECAY = "what is not decayed is a group of the recipe: `group ... { weight_de
 AUGMENTS = "it is a part of `augment`: `augment = hflip -> {}`"
 OWN_FIELD = "it is told by a field of its own: `{}`"
 STANDARDIZED = OWN_FIELD.format("standardize = fixed(mean=..., std=...)")
-GROUPED = "what samples belong to is named by a column or an array of `csv`, `hf`, `npz`, `parquet`, `table`"
+GROUPED = (
+    "what samples belong to is named in `csv`, `graphs`, `hf`, `imagefolder`, `maskfolder`, `npz`, `parquet`, `table`"
+)
 OF_HEAD = "the net stands in the head: `recipe Name for Net { ... }`"
 INIT = 'it is written `init = weights("file")`'
 
