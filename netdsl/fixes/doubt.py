@@ -19,6 +19,7 @@ NEEDLESS = ("layer", "block", "module", "act", "activation", "loss", "optimizer"
 
 _COMPUTED = re.compile(r"\s*output\s+\w+\s*[-+*/@](?!>)")
 _OPERATED = re.compile(r" [-+*/@] ")
+_OF_FIELD = re.compile(r"`[\w.]+` takes ")
 
 
 def is_doubtful(found: tuple[Diagnostic, ...], edits: tuple[Edit, ...]) -> bool:
@@ -57,10 +58,15 @@ def _takes_bracket(edit: Edit, beside_others: bool) -> bool:
 
 def has_two_readings(hint: str) -> bool:
     """Whether a hint tells what PyTorch means by a call and what it would mean here, or only what may be meant: one
-    word of several, a share in percent."""
+    word of several, a share in percent, one of the values that a field takes."""
     if hint.startswith("did you mean"):
         return "` or `" in hint
-    return hint.endswith(" percent") or "is inferred here; " in hint or hint.startswith(("it may mean", "usual is"))
+    return (
+        _OF_FIELD.match(hint) is not None
+        or hint.endswith(" percent")
+        or "is inferred here; " in hint
+        or hint.startswith(("it may mean", "usual is"))
+    )
 
 
 def is_sure(changes: list[Change], code: str) -> bool:

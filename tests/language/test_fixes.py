@@ -97,6 +97,13 @@ def test_habits_are_mended(text: str) -> None:
     assert not [d for d in check(Source(mended.text, "spec.net")) if d.severity == "error"]
 
 
+@pytest.mark.parametrize("field", ["epochs = thirty", "drop_last = yep"])
+def test_what_a_field_takes_is_no_proposal(field: str) -> None:
+    """A hint that lists the values of a field does not know which of them is meant."""
+    text = recipe(field)
+    assert fix(Source(text, "spec.net"), check).text == text
+
+
 MEANT = {
     "x + F.relu(y)": "x + (y -> relu)",
     "x * torch.sigmoid(F.max_pool2d(y, 3, 1, 1))": "x * (y -> maxpool(3, stride=1, padding=1) -> sigmoid)",
