@@ -139,7 +139,7 @@ class Writer:
             lambda: ast.Repeat(AT, inner(), self.body(depth - 1)),
             lambda: self.branches(depth),
             lambda: ast.Require(AT, inner(), self.maybe(inner)),
-            lambda: ast.Input(AT, self.name(), self.some(inner), self.maybe(self.name), self.maybe(lambda: 0)),
+            lambda: self.input(self.some(inner)),
             lambda: ast.Output(AT, self.name(), self.maybe(inner), self.draw(st.booleans())),
         )
         return self.pick(makers)()
@@ -148,6 +148,13 @@ class Writer:
         """A statement with a name for its value; a bare `input as x` would begin a declaration."""
         name = None if isinstance(value, ast.Name) else self.maybe(self.name)
         return ast.ExprStatement(AT, value, name)
+
+    def input(self, shape: tuple[Any, ...]) -> ast.Input:
+        return ast.Input(AT, self.name(), shape, self.maybe(self.name), self.marked(shape))
+
+    def marked(self, shape: Sequence[Any]) -> int | None:
+        """An axis of a shape, whose size is marked."""
+        return self.pick((None, *range(len(shape))))
 
     def branches(self, depth: int) -> ast.If:
         other = self.pick((lambda: None, lambda: self.body(depth - 1), lambda: self.branches(depth)))()
@@ -172,10 +179,13 @@ class Writer:
         return ast.ImportName(AT, self.name(), self.maybe(self.name))
 
     def block(self, name: ast.Name, keyword: str, body: Any) -> ast.Block:
-        sizes = lambda: self.some(lambda: self.expression(1))  # noqa: E731
-        signature = self.maybe(lambda: ast.Signature(AT, sizes(), sizes(), (self.maybe(lambda: 0), None)))
+        signature = self.maybe(self.signature)
         parameters = self.some(lambda: ast.Parameter(AT, self.name(), self.maybe(lambda: self.expression(1))))
         return ast.Block(AT, keyword, name, parameters, signature, body, "")
+
+    def signature(self) -> ast.Signature:
+        given, result = (self.some(lambda: self.expression(1)) for _ in range(2))
+        return ast.Signature(AT, given, result, (self.marked(given), self.marked(result)))
 
     def entry(self) -> Any:
         selectors = lambda: self.some(lambda: self.name(("norm", "stages.0.1", "head")), 1)  # noqa: E731
