@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +12,9 @@ from netdsl.training.data.dataset import DataSet, Split
 
 LOOKED_AT = 2**28
 """Bytes of samples beyond which they are not compared one by one."""
+
+AT_ONCE = 4096
+"""Samples whose bytes are held at once."""
 
 
 def doubts(data: DataSet) -> list[str]:
@@ -50,12 +53,19 @@ def _both(data: DataSet) -> str | None:
 
 def _shared(train: Split, test: Split) -> int:
     """How many samples of a test split are in the training split too."""
-    known = {_bytes(train.inputs, i) for i in range(len(train))}
-    return sum(_bytes(test.inputs, i) in known for i in range(len(test)))
+    known = set(_hashes(train))
+    return sum(found in known for found in _hashes(test))
 
 
-def _bytes(inputs: Sequence[Tensor], row: int) -> int:
-    return hash(tuple(x[row].cpu().numpy().tobytes() for x in inputs))
+def _hashes(split: Split) -> Iterator[int]:
+    for begin in range(0, len(split), AT_ONCE):
+        yield from map(hash, zip(*(_bytes(x[begin : begin + AT_ONCE]) for x in split.inputs), strict=True))
+
+
+def _bytes(samples: Tensor) -> list[bytes]:
+    """The bytes of each sample."""
+    rows = np.ascontiguousarray(samples.cpu().numpy()).reshape(len(samples), -1)
+    return rows.view(f"V{rows.shape[1] * rows.itemsize}").ravel().tolist()
 
 
 def doubtful_columns(columns: Sequence[Column], targets: Sequence[str], raw: Mapping[str, np.ndarray]) -> list[str]:
