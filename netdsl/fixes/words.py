@@ -28,6 +28,11 @@ _PYRAMID = "it is written out: `concat(it, maxpool(5, stride=1, padding=2), maxp
 _DISTILLED = 'a net learns from another one by a field of its own: `distill = teacher("runs/Large-1")`'
 _GRADIENT = "a gradient flows through every value of a net: nothing stops it here"
 _GRID = "places are made of `arange(n)`, `unsqueeze` and `expand`; a fixed tensor is `constant([[1, 0], [0, 1]])`"
+_EYE = "the matrix of 1 on the diagonal is `constant([[1.0 if i == j else 0.0 for j in range(n)] for i in range(n)])`"
+_REPEATED = (
+    "heads of queries share those of keys in `sdpa(q, k, v, enable_gqa=true)`; positions are repeated by `upsample`, "
+    "axes of size 1 by `expand`"
+)
 _GRN = "it is a block of the zoo: `from convnext_v2 import GRN`"
 _POSITIONS = (
     "learnt positions are added to the tokens, `it + param((64, 128))`; the tables of Vaswani et al. are computed "
@@ -65,7 +70,7 @@ WORDS = {
     "arange": "numbers that depend on nothing are `arange(n)` or `linspace(a, b, n)`, of a length that is known",
     "einsum": 'it is written `einsum("l d, d e -> l e", a, b)`: the batch is no axis, and axes are words',
     "rearrange": 'it is written `x -> rearrange("c h w -> (h w) c")`: the batch is no axis',
-    "repeat_interleave": "a tensor is repeated by `expand` or `upsample`",
+    "repeat_interleave": _REPEATED, "repeat_kv": _REPEATED,
     "tile": "a tensor is repeated along new axes by `expand((...))`",
     "flip": "positions are reversed as `x -> flip(axis=0)`; the augmentation is `hflip`",
     "topk": "the largest values and their places are `scores, places = x -> topk(5)`",
@@ -193,7 +198,7 @@ WORDS = {
     **dict.fromkeys(("shuffle", "random"), "leave it out: samples come in another order in every epoch"),
     "CenterCrop": "the middle is cut where images are read: `imagefolder(..., crop=224)`; in a net, `crop(24)`",
     "Masking": "what is padding is an input, `input keep [L] bool`, and a mask: `attention(8, mask=keep)`",
-    "Average": "the mean of two values is `(a + b) * 0.5`", "meshgrid": _GRID, "eye": _GRID,
+    "Average": "the mean of two values is `(a + b) * 0.5`", "meshgrid": _GRID, "eye": _EYE,
     "BatchNormAct2d": "it is two layers: `bn -> relu`", "CategoryEncoding": "it is called `one_hot`",
     "ActivityRegularization": "it is a field of the recipe: `penalty = l2(1e-4)`",
     "classifier": "the last layer is `linear(classes)`; `head: ...` labels it",

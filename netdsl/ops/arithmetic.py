@@ -63,10 +63,18 @@ def _one_channel(a: TensorType, b: TensorType) -> str | None:
     """How to say that one feature is added to all, which is a mistake more often than meant."""
     for one, many in ((a, b), (b, a)):
         at = feature_axis(many) if many.rank else 0
-        if one.rank == many.rank > 0 and one.shape[at] == 1 and met(Assumptions(), one.shape, many.shape) == many.shape:
-            shape = f"({', '.join(map(str, many.shape))}{',' if many.rank == 1 else ''})"
-            return f"`expand({shape})` on {one} says that its one feature is meant for all"
+        both = met(Assumptions(), one.shape, many.shape) if one.rank == many.rank > 0 else None
+        if both is not None and one.shape[at] == 1:
+            return _meant_for_all(one, both)
     return None
+
+
+def _meant_for_all(one: TensorType, shape: tuple[Dim, ...]) -> str:
+    return f"`expand({_written(shape)})` on {one} says that its one feature is meant for all"
+
+
+def _written(shape: tuple[Dim, ...]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def mend(a: TensorType, b: TensorType) -> str | None:
@@ -103,10 +111,15 @@ def _mend_images(a: TensorType, b: TensorType) -> str | None:
 def _mend_vector(a: TensorType, b: TensorType) -> str | None:
     """A hint that lets a vector meet the other value."""
     big, small = (a, b) if a.rank > b.rank else (b, a)
-    if small.rank != 1:
+    if small.rank != 1 or not (small.batched or big.shape[feature_axis(big)] == 1):
         return "`unsqueeze` and `expand` bring a value to another shape"
-    size, where = big.shape[feature_axis(big)], "per channel" if feature_axis(big) == 0 else "per feature"
-    return f"a vector meets {big} {where}: `linear({size})` gives it {size} numbers"
+    at, size = feature_axis(big), small.shape[0]
+    if big.shape[at] == 1:
+        return _meant_for_all(big, (*big.shape[:at], size, *big.shape[at + 1 :]))
+    if big.rank == 2 and big.shape[1 - at] == size:
+        return f"`unsqueeze(axis={at}) -> expand({_written(big.shape)})` on {small} gives each position its number"
+    where = "per channel" if at == 0 else "per feature"
+    return f"a vector meets {big} {where}: `linear({big.shape[at]})` gives it {big.shape[at]} numbers"
 
 
 def _stride(large: tuple[Dim, ...], small: tuple[Dim, ...]) -> int | None:

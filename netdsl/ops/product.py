@@ -4,24 +4,26 @@ from typing import Any
 
 from netdsl.ops.base import GLOBAL, Call, Code, Example, Graph, Op, Operand, OpError, Torch, X, register, require
 from netdsl.ops.features import floating, is_bare, same_elements, unclear
+from netdsl.ops.lowering import full_shape
 from netdsl.sizes.constraints import IMPOSSIBLE, Assumptions
 from netdsl.sizes.dims import Dim, product
 from netdsl.tensors import TensorType
 
 
-def same_groups(assume: Assumptions, kind: str, *inputs: TensorType) -> bool:
-    """Whether the values are of the batch. Raises OpError unless they agree in all but the last two axes."""
+def same_groups(assume: Assumptions, kind: str, *inputs: TensorType, free: int = 2, hint: str | None = None) -> bool:
+    """Whether the values are of the batch. Raises OpError, with `hint`, unless they agree in all but the last `free`
+    axes."""
     first = inputs[0]
     for i, x in enumerate(inputs):
         floating(x, kind)
         if x.rank < 2:
-            hint = "`unsqueeze(axis=0)` makes a vector a matrix of one row; a product with learned weights is `linear`"
-            raise OpError(f"`{kind}` needs matrices, found {x}", operand=i, hint=hint)
+            other = "`unsqueeze(axis=0)` makes a vector a matrix of one row; a product with learned weights is `linear`"
+            raise OpError(f"`{kind}` needs matrices, found {x}", operand=i, hint=other)
         if x.rank != first.rank:
             message = f"`{kind}` needs matrices of one rank, found {first} and {x}"
             raise OpError(message, operand=i, hint="`unsqueeze` and `expand` repeat a matrix")
-        if any(assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape[:-2], x.shape[:-2], strict=True)):
-            raise OpError(f"`{kind}` needs as many matrices on all sides, found {first} and {x}", operand=i)
+        if any(assume.equal(m, n) == IMPOSSIBLE for m, n in zip(first.shape[:-free], x.shape[:-free], strict=True)):
+            raise OpError(f"`{kind}` needs as many matrices on all sides, found {first} and {x}", operand=i, hint=hint)
     same_elements(kind, *inputs)
     return any(x.batched for x in inputs)
 
@@ -124,6 +126,25 @@ def causal_mask(g: Graph, queries: Dim, keys: Dim) -> str:
     return str(g.op("Trilu", full, g.const(1, "int64"), upper=1))
 
 
+def heads_a_key(q: TensorType, k: TensorType, v: TensorType) -> int | None:
+    """How many heads of queries `[..., heads, L, d]` share one of keys and values; None where they cannot."""
+    if min(x.rank for x in (q, k, v)) < 3:
+        return None
+    many, few, others = (x.shape[-3] for x in (q, k, v))
+    if not (isinstance(many, int) and isinstance(few, int) and few == others) or many % few:
+        return None
+    return many // few
+
+
+def _for_each_head(g: Graph, query: Operand, shared: Operand) -> str:
+    """Keys or values `[..., few, S, d]`, each repeated for the heads of queries that share it: `[..., heads, S, d]`."""
+    shape = shared.type.shape
+    repeats = query.type.shape[-3] // shape[-3]
+    alone = g.op("Unsqueeze", shared.name, g.const((len(shape) - 1,), "int64"))
+    many = g.op("Expand", alone, g.const((1,) * (len(shape) - 1) + (repeats, 1, 1), "int64"))
+    return str(g.op("Reshape", many, full_shape(g, shared.type, *shape[:-3], query.type.shape[-3], *shape[-2:])))
+
+
 @register("sdpa")
 class ScaledDotProduct(Op, frozen=True):
     """`softmax(query @ key.T / sqrt(d) + mask) @ value` over the last two axes (Vaswani et al., 2017), without weights,
@@ -131,11 +152,13 @@ class ScaledDotProduct(Op, frozen=True):
 
     `causal` lets a query see the keys up to its own place. `mask` is added to the scores; one of bool is true where a
     query attends to a key (nn.MultiheadAttention's are the other way round). Its shape is the end of that of the
-    scores: `[S]` is for all queries. `scale` replaces `1 / sqrt(d)`.
+    scores: `[S]` is for all queries. `scale` replaces `1 / sqrt(d)`. With `enable_gqa` several heads of queries share
+    one of keys and values, each the next of theirs (Ainslie et al., 2023): `[8, L, d]`, `[2, S, d]`, `[2, S, e]`.
     """
 
     causal: bool = False
     scale: float | None = None
+    enable_gqa: bool = False
 
     layout = "sequence"
     laid_out = 3
@@ -150,11 +173,19 @@ class ScaledDotProduct(Op, frozen=True):
         Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[5, 6]")),
         Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[1, 6] bool")),
         Example("sdpa(x, y, z, mask=w)", ("[2, 5, 4]", "[2, 6, 4]", "[2, 6, 3]", "[6] bool")),
+        Example("sdpa(x, y, z, enable_gqa=true)", ("[6, 5, 4]", "[2, 7, 4]", "[2, 7, 3]")),
+        Example("sdpa(x, y, z, enable_gqa=true, causal=true)", ("[3, 4, 5, 8]", "[3, 2, 5, 8]", "[3, 2, 5, 8]")),
     )
 
     def infer(self, assume: Assumptions, *inputs: TensorType) -> TensorType:
         q, k, v, *mask = inputs
-        batched = same_groups(assume, "sdpa", q, k, v)
+        hint = "`enable_gqa=true` lets several heads of queries share one of keys" if heads_a_key(q, k, v) else None
+        batched = same_groups(assume, "sdpa", q, k, v, free=3 if self.enable_gqa else 2, hint=hint)
+        if self.enable_gqa and heads_a_key(q, k, v) is None:
+            heads = [size for x in (q, k, v) for size in x.shape[-3:-2]]
+            message = f"`enable_gqa` needs a multiple of the heads of keys and values, found {q}, {k} and {v}"
+            code = "indivisible" if all(isinstance(size, int) for size in heads) else "symbolic-size"
+            raise OpError(message, argument="enable_gqa", code=code)
         require(assume.equal(q.shape[-1], k.shape[-1]), f"queries of {q} and keys of {k} differ in width", operand=1)
         require(assume.equal(k.shape[-2], v.shape[-2]), f"there are not as many keys as values: {k} and {v}", operand=2)
         if self.causal and mask:
@@ -177,15 +208,17 @@ class ScaledDotProduct(Op, frozen=True):
             lacking = mask_shape(Assumptions(), m, (*q.shape[:-1], k.shape[-2]))
             options += (("attn_mask", mask_torch(3, m, lacking)),)
         options += (("scale", self.scale),) if self.scale is not None else ()
+        options += (("enable_gqa", True),) if self.enable_gqa else ()
         return Torch(expression=Call("F.scaled_dot_product_attention", (X(0), X(1), X(2)), options))
 
     def onnx(self, g: Graph, *x: Operand) -> Any:
         q, k, v, *mask = x
+        keys, values = [_for_each_head(g, q, y) if self.enable_gqa else y.name for y in (k, v)]
         perm = (*range(k.type.rank - 1), k.type.rank, k.type.rank - 1)
-        scores = g.op("MatMul", self._scaled(g, q), g.op("Transpose", k.name, perm=perm))
+        scores = g.op("MatMul", self._scaled(g, q), g.op("Transpose", keys, perm=perm))
         masks = [(mask_onnx(g, m, q.type.rank - m.type.rank), m.type.dtype) for m in mask]
         masks += [(causal_mask(g, q.type.shape[-2], k.type.shape[-2]), "float32")] if self.causal else []
-        return g.op("MatMul", attended(g, scores, masks), v.name)
+        return g.op("MatMul", attended(g, scores, masks), values)
 
     def _scaled(self, g: Graph, q: Operand) -> str:
         """The queries times the scale; a named width is read while the net runs."""

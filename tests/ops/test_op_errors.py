@@ -120,6 +120,12 @@ REFUSED = [
     ("attention(2, mask=y)", "[5, 8] [5] int64", "dtype-mismatch", -1, "logical_not"),
     ("attention(2, mask=y)", "[5, 8] [2, 5] bool", "shape-mismatch", -1, "end of that of the scores"),
     ("sdpa(x, x, x, mask=y)", "[5, 8] [5, 8] [5, 8] [6]", "shape-mismatch", -1, "for each key"),
+    ("sdpa(x, y, z)", "[8, 5, 4] [2, 6, 4] [2, 6, 4]", "shape-mismatch", 1, "enable_gqa=true"),
+    ("sdpa(x, y, z, enable_gqa=true)", "[8, 5, 4] [3, 6, 4] [3, 6, 4]", "indivisible", "enable_gqa", None),
+    ("sdpa(x, y, z, enable_gqa=true)", "[5, 4] [6, 4] [6, 4]", "indivisible", "enable_gqa", None),
+    ("sub(x, y)", "[4, 1] [8]", "shape-mismatch", 1, "one feature is meant"),
+    ("add(x, y)", "[4, 1] [1, 8]", "shape-mismatch", 1, "one feature is meant"),
+    ("mul(x, y)", "[20, 16] [20]", "shape-mismatch", 1, "each position"),
     ("masked_fill(mask=y, value=0.5)", "[4] int64 [4] bool", "dtype-mismatch", "value", "cast"),
 ]
 

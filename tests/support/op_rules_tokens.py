@@ -141,6 +141,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None,
 @rule("sdpa")
 def sdpa(op: Any, w: Weights, q: Tensor, k: Tensor, v: Tensor, *mask: Tensor) -> Tensor:
     scale = q.shape[-1] ** -0.5 if op.scale is None else op.scale
+    if op.enable_gqa:
+        k, v = (torch.repeat_interleave(x, q.shape[-3] // x.shape[-3], dim=-3) for x in (k, v))
     return attended(q, k, v, scale, mask[0] if mask else None, op.causal)
 
 

@@ -303,3 +303,20 @@ def test_the_width_of_an_input_without_a_name_explains_nothing() -> None:
     source = netdsl.load("ddpm").source()
     assert "def __init__(self, cin: int, c: int, has_conv: bool = True)" in source
     assert "x1_channels" not in source
+
+
+def test_a_count_of_heads_is_no_width() -> None:
+    text = """block Grouped(width, heads=8, groups=2) {
+  q = linear(width) -> rearrange("l (h d) -> h l d", h=heads) -> rotary
+  k = linear(width * groups // heads) -> rearrange("l (h d) -> h l d", h=groups) -> rotary
+  sdpa(q, k, k, enable_gqa=true) -> rearrange("h l d -> l (h d)")
+}
+net N {
+  input x [L, 64]
+  Grouped(64)
+}
+"""
+    source = net(text).source()
+    assert "self.rotary1 = Rotary(8)" in source
+    assert "self.linear2 = nn.Linear(width, width * 2 // 8)" in source
+    assert "enable_gqa=True" in source

@@ -70,7 +70,7 @@ class Explainer:
         """What the author's arguments are called here."""
         alike = constants(definitions)
         self.constants = Arguments(renamed(alike, taken | {a.name for a in self.given}))
-        self.names |= {a.name: own.name for a, own in zip(alike, self.constants, strict=True) if a.is_wide}
+        self.names |= {a.name: own.name for a, own in zip(alike, self.constants, strict=True) if a.is_width}
         self.sizes = sizes(definitions)
         self.own = Arguments()
         self.optional: set[str] = set()
@@ -132,14 +132,14 @@ class Explainer:
         """A number that is the same in all uses, as an argument of the author's or as a multiple of a width."""
         exact = self.constants.alike(column)
         if exact:
-            return self._use(next((a for a in exact if a.name == column.hint), exact[0]))
-        wide = [(b, _factor(b, column)) for b in self.constants.wide]
+            return self._use(max(exact, key=lambda a: (a.name == column.hint, a.is_width)))
+        wide = [(b, _factor(b, column)) for b in self.constants if b.is_width]
         base, factor = next(((b, f) for b, f in wide if 1 < f <= MULTIPLE), (None, 0))
         return Apply("*", (Num(factor), self._use(base))) if base else self._written(column)
 
     def _written(self, column: Column) -> Node:
         """A number that is the same in all uses, by the author's arithmetic on arguments."""
-        wide = {a.name: a for a in self.constants.wide}
+        wide = {a.name: a for a in self.constants if a.is_width}
         names = {name: own for name, own in self.names.items() if own in wide}
         tree = next(tree for tree, values in arithmetic(self.definitions, names) if column.equals(values))
         for own in {node.code for node in walk(tree) if isinstance(node, Text)}:

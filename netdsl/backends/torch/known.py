@@ -23,6 +23,8 @@ MULTIPLE = 4
 """Up to this many times a width is no coincidence."""
 WIDTH = 16
 """A width of which others may be a multiple, where there is one use to tell."""
+COUNTS = frozenset(("heads", "num_heads", "n_heads", "nhead", "n_head", "kv_heads", "groups", "depth", "layers"))
+"""Arguments of these names are no widths."""
 PAIRED = 40
 """Among more numbers than this, two add up to any third by chance."""
 
@@ -62,6 +64,11 @@ class Argument(Struct, frozen=True):
     @property
     def is_wide(self) -> bool:
         return self.is_size and max(self.values) > WIDE
+
+    @property
+    def is_width(self) -> bool:
+        """Whether it tells a number that is the same in all uses: a count is equal to one only by chance."""
+        return self.is_wide and self.name not in COUNTS
 
 
 def given(definitions: Sequence[Definition]) -> list[Argument]:
@@ -126,7 +133,7 @@ def _input_width(definitions: Sequence[Definition]) -> Argument:
 
 def computed(definitions: Sequence[Definition], arguments: Sequence[Argument]) -> list[Any]:
     """The numbers that a block's text computes from widths, the same in all uses."""
-    wide = {a.name: a.name for a in arguments if a.is_wide}
+    wide = {a.name: a.name for a in arguments if a.is_width}
     return [values[0] for _, values in arithmetic(definitions, wide)] if wide else []
 
 
@@ -138,7 +145,7 @@ class Constants:
         self.written = {value for value in written if type(value) is int and value > WIDE}
         self.values = {a.values[0] for a in arguments}
         self.named = {(a.name, a.values[0]) for a in arguments}
-        self.wide = {a.values[0] for a in arguments if a.is_wide}
+        self.wide = {a.values[0] for a in arguments if a.is_width}
 
     def explain(self, value: int, hint: str) -> bool:
         """Whether a number is one of the author's: a width or a multiple of it, or what has its name."""
