@@ -92,7 +92,7 @@ def unary(op: str, value: Any, at: Place) -> Any:
 
 def truth(value: Any, at: Place) -> bool:
     """Whether a condition holds. Raises Fault for an input of a net, of which a condition would ask nothing."""
-    if isinstance(value, Tensor) and value.wire.name == at.text and value.wire in value.wire.scope.inputs:
+    if isinstance(value, Tensor) and value.wire.scope.fed and value.wire in value.wire.scope.inputs:
         message = f"`{at.text}` is an input, which is always there: this asks nothing of what it holds"
         hint = "conditions are decided when a spec is compiled; `where(condition=..., a=..., b=...)` is a layer"
         raise fault("operator-types", message, at, hint)

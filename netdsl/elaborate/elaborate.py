@@ -28,13 +28,7 @@ from netdsl.elaborate.signature import bind_inputs, check_names, check_outputs, 
 from netdsl.elaborate.statements import Runner
 from netdsl.elaborate.taps import Taps, prune
 from netdsl.elaborate.trace import Trace
-from netdsl.elaborate.values import (
-    BROKEN,
-    BlockArrow,
-    BlockValue,
-    Several,
-    describe,
-)
+from netdsl.elaborate.values import BROKEN, BlockArrow, BlockValue, Captured, Several, describe
 from netdsl.elaborate.variants import Variants
 from netdsl.elaborate.weight import too_much_work
 from netdsl.ir.flatten import MOST_CALLS, count_calls
@@ -228,8 +222,9 @@ class Elaborator:
         scope = Scope(arrow.block.name, arrow.block.module.place(arrow.block.declaration.at))
         start = scope.add_input(flow.type, flow.place) if flow else None
         taken = [scope.add_input(w.type, w.place) for w in wires]
-        for wire, outer in zip(taken, wires, strict=True):
-            wire.name = outer.name
+        own_names = {v.index: n for n, v in reversed(arguments.items()) if isinstance(v, Captured)}
+        for i, (wire, outer) in enumerate(zip(taken, wires, strict=True)):
+            wire.name = own_names.get(i, outer.name)
         own = {n: release(v, taken) for n, v in arguments.items()}
         with self._inside(arrow):
             return self._fill(scope, arrow.block, own, start, Taps(arrow, self._runner.untaken) if arrow.taps else None)

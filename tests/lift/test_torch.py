@@ -19,7 +19,7 @@ ALL = {**{n: (make, (x,)) for n, (make, x) in NETS.items()}, **MORE, **ODD}
 FEWER = {
     ("deeplab", False): 8, ("deeplab", True): 8, ("dcgan_generator", True): 16, ("pointnet", False): 24,
     ("pointnet", True): 48, ("gpt", False): 80, ("gpt", True): 80, ("transformer", True): 32,
-    ("vit_torchvision", True): 48, ("sequence", True): 24, ("tied", True): -120,
+    ("vit_torchvision", True): 48, ("tied", True): -120,
 }  # fmt: skip
 """Parameters that are not in a file: of norms folded into a layer with a bias, biases of zeros, positions beyond the
 exported length; equal small arrays, which the newer exporter stores once. A

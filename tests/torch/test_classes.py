@@ -176,7 +176,7 @@ def test_the_width_of_a_second_input_is_called_by_its_name() -> None:
         block = f"block B(other) {{\n  own = it -> {op}\n  second = other -> {op}\n  own + second\n}}"
         inputs = f"  input p {first}\n  input q {second}\n  input r {third}\n"
         made = net(f"{block}\nnet N {{\n{inputs}  a = p -> B(q)\n  b = q -> B(r)\n  c = p -> B(r)\n  a + b + c\n}}\n")
-        assert f"(self, in_{noun}: int, q_{noun}: int) -> None:" in made.source()
+        assert f"(self, in_{noun}: int, other_{noun}: int) -> None:" in made.source()
         assert agree(made, 0, onnx=False)
 
 

@@ -195,3 +195,31 @@ def test_numbers_that_are_multiplied_each_time_are_a_power(numbers: list[int], p
     source, made = dilations(numbers)
     assert made == numbers
     assert printed in source if printed else "**" not in source
+
+
+TENSORS = """
+block Decode(memory, keep=none) {{
+  residual {{
+    if keep {{ cross_attention(4, context=memory, mask=keep) }} else {{ cross_attention(4, context=memory) }}
+  }}
+}}
+
+net Net {{
+  input source [M, 16]
+  input padding [M] bool
+  input target [T, 16]
+  {use}
+}}
+"""
+
+
+def test_tensors_that_a_block_is_given_have_the_names_of_its_arguments() -> None:
+    """In `forward`, a tensor is called as the block calls it, whatever its caller does, who may use the same word."""
+    given = "(memory=source, keep=padding)"
+    uses = (f"share layer = Decode\n  target -> layer{given}", f"target -> Decode{given}")
+    for use in uses:
+        for mask in ("keep", "padding"):
+            text = TENSORS.format(use=use).replace("padding", mask)
+            source = Spec(Source(text, "test.net"), read_import).net("Net").source()
+            assert "def forward(self, x: Tensor, memory: Tensor, keep: Tensor) -> Tensor:" in source
+            assert f"def forward(self, source: Tensor, {mask}: Tensor, target: Tensor) -> Tensor:" in source
