@@ -16,6 +16,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diff.model import NetDiff
 from netdsl.elaborate.builder import Options
 from netdsl.loader import LoadError, load_source, locate, read_import
+from netdsl.render.markup import escape
 from netdsl.selection import select
 from netdsl.source import Source
 from netdsl.summary.model import Summary as Totals
@@ -55,7 +56,6 @@ class Summary(Totals, frozen=True):
         return render(self)
 
     def _repr_html_(self) -> str:
-        from html import escape
 
         return f"<pre>{escape(str(self))}</pre>"
 

@@ -60,8 +60,9 @@ def read_weights(path: str) -> dict[str, Any]:
 
 
 def write(path: str, content: str | bytes) -> int:
-    """Write a file, whole or not at all; returns its size in bytes. Raises Failure."""
-    data = content.encode() if isinstance(content, str) else content
+    """Write a file, whole or not at all; returns its size in bytes. In names of files that are not UTF-8, a `?` stands
+    for what is none. Raises Failure."""
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
     return len(data)

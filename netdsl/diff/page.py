@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Sequence
-from gzip import compress
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ from netdsl.diff.marks import Marks
 from netdsl.diff.model import Entry, Field, NetDiff, Pair, RecipeDiff
 from netdsl.diff.text import Line, figures, lines, signed, state_dict, told
 from netdsl.ir.model import Definition
+from netdsl.render.markup import escape, packed
 from netdsl.render.numbers import grouped, scaled
 from netdsl.version import __version__
 from netdsl.view.drawing import Drawings, fitting
@@ -28,8 +25,7 @@ def page(nets: Sequence[NetDiff], recipes: Sequence[RecipeDiff]) -> str:
     """Comparisons as one HTML file that needs nothing else."""
     data = {"nets": list(map(_net, nets)), "recipes": list(map(_recipe, recipes))}
     title = _title(nets[0].before.name, nets[0].after.name) if nets else _title(recipes[0].before, recipes[0].after)
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return _document(title, b64encode(compress(text.encode(), mtime=0)).decode())
+    return _document(title, packed(data))
 
 
 def _title(before: str, after: str) -> str:

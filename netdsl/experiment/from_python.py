@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from netdsl.experiment.table import data, text
 from netdsl.experiment.text import plan_text
 from netdsl.pipeline import Spec
 from netdsl.render.figure import STYLE
+from netdsl.render.markup import escape
 
 
 class Results:

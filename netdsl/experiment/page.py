@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from netdsl.experiment.figure import caption, svg
 from netdsl.experiment.results import Amount, Compared, Results, Row
 from netdsl.experiment.table import Table, heading, shown, tables
 from netdsl.planning.experiments import ALPHA
 from netdsl.render.figure import NIGHT, STYLE
+from netdsl.render.markup import escape
 from netdsl.render.numbers import plural
 from netdsl.render.output import marked
 from netdsl.version import __version__

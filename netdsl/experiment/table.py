@@ -13,7 +13,7 @@ from netdsl.experiment.results import PRUNED, Amount, Compared, Results, Row, Te
 from netdsl.planning.experiments import ALPHA
 from netdsl.planning.measures import MeasureKind, measure_kind
 from netdsl.render.numbers import plural
-from netdsl.render.paint import PLAIN, Paint
+from netdsl.render.paint import PLAIN, Paint, visible
 from netdsl.render.table import columns, markdown
 
 LARGE = 1e6
@@ -175,16 +175,16 @@ def latex(results: Results) -> str:
     for table in tables(results):
         align = "".join("r" if a == ">" else "l" for a in table.align)
         lines = [_line(table.header), "\\midrule", *map(_line, table.rows)]
-        notes = " ".join(f"{_escaped(note)}." for note in table.notes)
+        notes = " ".join(f"{written_in_latex(note)}." for note in table.notes)
         body = "\n".join(["\\toprule", *lines, "\\bottomrule"])
-        caption = f"\\caption{{{_escaped(table.title)}. {notes}}}"
+        caption = f"\\caption{{{written_in_latex(table.title)}. {notes}}}"
         tabular = f"\\begin{{tabular}}{{{align}}}\n{body}\n\\end{{tabular}}"
         parts.append(f"\\begin{{table}}\n\\centering\n{tabular}\n{caption}\n\\end{{table}}")
     return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
-    return " & ".join(map(_escaped, cells)) + " \\\\"
+    return " & ".join(map(written_in_latex, cells)) + " \\\\"
 
 
 _SPECIAL = {
@@ -193,8 +193,10 @@ _SPECIAL = {
 }  # fmt: skip
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"[\\~^&%$#_{}<>\N{PLUS-MINUS SIGN}]", lambda m: _SPECIAL[m[0]], text)
+def written_in_latex(text: str) -> str:
+    """One line of text as LaTeX prints it."""
+    shown = visible(text).replace("\N{REPLACEMENT CHARACTER}", "?")
+    return re.sub(r"[\\~^&%$#_{}<>\N{PLUS-MINUS SIGN}]", lambda m: _SPECIAL[m[0]], shown)
 
 
 def data(results: Results) -> dict[str, Any]:

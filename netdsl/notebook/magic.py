@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from html import escape
 from typing import Any
 
 from netdsl.api import Spec, SpecError, open_spec
 from netdsl.render.diagnostics import Diagnostics
+from netdsl.render.markup import escape
 from netdsl.source import Source
 
 CELL = "cell.net"

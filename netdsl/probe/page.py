@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from netdsl.probe.model import Finding, Probed
 from netdsl.probe.plot import plot
 from netdsl.probe.text import number
 from netdsl.render.figure import NIGHT, STYLE, stacked
+from netdsl.render.markup import escape
 from netdsl.render.output import marked
 from netdsl.version import __version__
 

@@ -28,8 +28,14 @@ SETTINGS = ("epochs", "steps", "batch", "optimizer", "schedule", "augment", "mix
 
 def card(net: Shared, onnx: bool) -> str:
     """The text of a card. `onnx`: whether the folder has an ONNX file."""
-    front = "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front_matter(net).items())
+    front = "\n".join(f"{key}: {yaml(value)}" for key, value in front_matter(net).items())
     return f"---\n{front}\n---\n\n" + "\n".join(_body(net, onnx)) + "\n"
+
+
+def yaml(value: Any) -> str:
+    """Plain data in YAML's subset of JSON, in which no character stands for more than itself."""
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() or ord(c) > 0xFFFF else f"\\u{ord(c):04x}" for c in text)
 
 
 def front_matter(net: Shared) -> dict[str, Any]:

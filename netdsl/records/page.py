@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 
 from netdsl.recipe.metrics import METRICS, title
 from netdsl.records.compare import marks, results, specs_differ
 from netdsl.records.names import told_apart
 from netdsl.records.record import Field, Record, varying
 from netdsl.records.table import cell_text
+from netdsl.render.markup import escape
 from netdsl.training.report.signals import some_of
 from netdsl.training.report.style import STYLE
 from netdsl.training.report.svg import Series, curves

@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Literal
 
 from msgspec import Struct
 
 from netdsl.render.axis import Axis, axis, is_geometric, short
+from netdsl.render.markup import escape
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 66, 18, 34, 52

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
+
+from netdsl.render.markup import escape
 
 
 def print_json(data: Any) -> None:
@@ -25,11 +25,21 @@ def json_text(data: Any) -> str:
 def csv_text(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
     """CSV with a header: the columns `first`, then those of the rows in the order in which they come up."""
     names = list(dict.fromkeys([*first, *(name for row in rows for name in row)]))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.DictWriter(lines, names)  # a cell with a return is quoted because lines end with one
     writer.writeheader()
     writer.writerows(rows)
-    return stream.getvalue()
+    return "".join(lines.written)
+
+
+class _Lines:
+    """Rows as they are written, each ended by a newline alone."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.written.append(line.removesuffix("\r\n") + "\n")
 
 
 def _on_one_line(found: re.Match[str]) -> str:

@@ -21,6 +21,9 @@ STYLES = {
 CLEARED = "\x1b[2K"
 """Clears the line on which the cursor is."""
 
+CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+"""A control character but tab and newline, or one that turns the direction of a line; for regular expressions."""
+
 
 class Paint:
     """Paints text in a named style, or leaves it as it is. `columns`: how wide a line may be, 0 for any width."""

@@ -113,10 +113,13 @@ def wrapped(cell: Cell, most: int) -> list[Cell]:
     return lines
 
 
+_ACTIVE = re.compile(r"[\\|<`&]")
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """A table in Markdown."""
+    """A table in Markdown, whose cells are text: what Markdown or HTML would read in them is escaped."""
     marks = ["---:" if a == ">" else "---" for a in align]
-    above, *below = [[visible(text).replace("|", "\\|") for text in row] for row in (header, *rows)]
+    above, *below = [[_ACTIVE.sub(r"\\\g<0>", visible(text)) for text in row] for row in (header, *rows)]
     lines = [above, marks, *below]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

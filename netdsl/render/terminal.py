@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, TextIO, cast
 
-from netdsl.render.paint import CLEARED, STYLES
+from netdsl.render.paint import CLEARED, CONTROL, STYLES
 
 _OWN = "|".join(re.escape(code) for code in (CLEARED, "\x1b[0m", *(f"\x1b[{style}m" for style in STYLES.values())))
-_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
-_PART = re.compile(f"({_OWN})|{_CONTROL}")
+_PART = re.compile(f"({_OWN})|{CONTROL}")
 
 
 class Guarded:

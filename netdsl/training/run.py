@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from netdsl.diagnostics.diagnostic import diagnostic, did_you_mean
 from netdsl.recipe.schema import Recipe
+from netdsl.render.markup import escape
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.run_dir import About
 from netdsl.training.entry import described

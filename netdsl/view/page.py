@@ -5,11 +5,7 @@ Every distinct definition is drawn once, as a card. Opening a box shows the card
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections import deque
-from gzip import compress
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ from netdsl.analysis.count import totals
 from netdsl.analysis.receptive_field import Memo as FieldMemo
 from netdsl.analysis.receptive_field import receptive_field
 from netdsl.ir.model import Definition, Output, Program, Step
+from netdsl.render.markup import escape, packed
 from netdsl.render.numbers import grouped, in_bytes, scaled
 from netdsl.sizes.dims import Dim, substitute, symbols
 from netdsl.source import Source
@@ -53,8 +50,7 @@ def page(program: Program, name: str, depth: int | None = None) -> str:
         "cards": cards.data,
         "sources": [[s.name.rpartition("/")[2], s.text] for s in cards.sources],
     }
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return _document(name, program.doc, b64encode(compress(text.encode(), 6, mtime=0)).decode())
+    return _document(name, program.doc, packed(data))
 
 
 class _Cards:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from html import escape
 
 from netdsl.ir.model import Definition
+from netdsl.render.markup import escape
 from netdsl.view.drawing import Box, Drawing, Line, Port, is_long, title
 from netdsl.view.route import Point
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from foreign import HOSTILE, TEXTS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -17,17 +18,6 @@ from netdsl.backends.torch.source import emit
 from netdsl.loader import read_import
 from netdsl.pipeline import Net, Spec
 from netdsl.source import Source
-
-HOSTILE = (
-    'ends with "', '"', '""', '"""', '""""', "'''", "\\", "ends with \\", '\\"', 'a\\"""b', "{x}", "{", "%s", "#",
-    "\n", "a\nimport os", "a\r\nb", "\x0c", "\x00", "\u2028", "\x85", "\u202e", "\ud800", "\\N{BULLET}", "\\x",
-    'a"""\n    raise SystemExit\n    """', "word " * 40 + "\\" * 150, "\\N" * 100, '"' * 120,
-)  # fmt: skip
-TEXTS = st.one_of(
-    st.sampled_from(HOSTILE),
-    st.text(st.sampled_from("\"\\\n\r\t{}#'ax \u2028\x00"), max_size=130),
-    st.text(st.characters(), max_size=40),
-)
 
 
 @given(TEXTS)

@@ -30,6 +30,16 @@ recipe Classes for Yes {
 }
 """
 
+FOLDERS = """net A {
+  input image [3, 12, 12]
+  conv(4, 3) -> relu -> gap -> linear(2)
+}
+recipe R for A {
+  data   = imagefolder("photos")
+  epochs = 1
+}
+"""
+
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
@@ -152,3 +162,25 @@ def test_one_output_that_tells_two_classes_apart_says_which(tmp_path: Path, caps
             assert row["guesses"][0]["class"] == max(row["probabilities"], key=row["probabilities"].get)
         assert main(["eval", str(model), "--data", other, "--metrics", "recall,per_class"]) == 0
         assert "quiet recall" in capsys.readouterr().out
+
+
+def test_names_of_files_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class is refused by its name; a file is read, and a mark stands for what is none."""
+    write_photographs(tmp_path / "photos", ("cat", "dog"), 2, (12, 12, 3), seed=1)
+    (tmp_path / "a.net").write_text(FOLDERS)
+    for file in [*(tmp_path / "photos").rglob("*.png"), *(tmp_path / "photos").rglob("*.jpg")]:
+        file.rename(file.with_name(f"\udcff{file.name}"))
+    run, found = tmp_path / "run", [tmp_path / "found.json", tmp_path / "found.csv"]
+    assert main(["train", str(tmp_path / "a.net"), "-q", "--no-onnx", "-o", str(run)]) == 0
+    for file in found:
+        assert main(["predict", str(run), str(tmp_path / "photos" / "val" / "cat"), "-o", str(file)]) == 0
+    assert Path(json.loads(found[0].read_text())[0]["sample"]).name.startswith("?")
+    assert "?" in found[1].read_text()
+    for split in ("train", "val"):
+        (tmp_path / "photos" / split / "cat").rename(tmp_path / "photos" / split / "c\udcff")
+    capsys.readouterr()
+    assert main(["train", str(tmp_path / "a.net"), "-o", str(tmp_path / "other")]) == 1
+    said = capsys.readouterr().err
+    assert "whose name is not UTF-8" in said
+    assert "rename it" in said
+    assert not (tmp_path / "other").exists()

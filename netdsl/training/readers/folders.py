@@ -11,7 +11,7 @@ from netdsl.inference.images import ENDINGS, images_below
 from netdsl.recipe.sources import ImageFolder
 from netdsl.training.data.dataset import DataError, DataSet, Split
 from netdsl.training.readers.images import Images, View
-from netdsl.training.readers.listing import grouped, groups_of, known, open_one, subfolder
+from netdsl.training.readers.listing import grouped, groups_of, is_text, known, open_one, subfolder
 from netdsl.training.readers.registry import READERS
 
 
@@ -24,6 +24,10 @@ def read(source: ImageFolder, base: Path, shape: tuple[int, ...], outputs: int) 
         raise DataError(
             "no-samples", f"{train_dir} has no folders of classes", "an image lies in `train/CLASS/`, named as you like"
         )
+    for name in classes:
+        if not is_text(name):
+            hint = "rename it: run directories and ONNX files hold the names of classes"
+            raise DataError("data-value", f"{train_dir} has the class {name!r}, whose name is not UTF-8", hint)
     unknown = sorted(p.name for p in test_dir.iterdir() if p.is_dir() and p.name not in classes)
     if unknown:
         raise DataError("unknown-class", f"{test_dir} has the class `{unknown[0]}`, which {train_dir} has not")

@@ -29,6 +29,11 @@ def subfolder(root: Path, *names: str) -> Path:
     )
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file is text: a file system holds any bytes."""
+    return all(not "\ud800" <= c <= "\udfff" for c in name)
+
+
 def known(shape: tuple[int, ...], folder: Path) -> tuple[int, ...]:
     """A net's input shape; sizes that it leaves open (0) are those of the first image."""
     files = images_below(folder) if 0 in shape[1:3] else []

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from html import escape
 from importlib import import_module
 from typing import Any
 
 from torch import Tensor
 
 from netdsl.recipe.metrics import said, title
+from netdsl.render.markup import escape
 from netdsl.training.report.charts import charts
 from netdsl.training.report.progress import left
 from netdsl.training.report.style import in_notebook

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from netdsl.recipe.metrics import headline, said, title
 from netdsl.recipe.retention import Best, Improving
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.render.figure import address
+from netdsl.render.markup import escape
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.report.charts import charts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 from itertools import islice
 from typing import Any
 
@@ -14,6 +13,7 @@ from netdsl.inference.masks import class_colors
 from netdsl.inference.predictions import value_names
 from netdsl.inference.trained import targets_of
 from netdsl.recipe.metrics import label_names, title
+from netdsl.render.markup import escape
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.graphs import by_graph
 from netdsl.training.evaluate import at_once, first_output

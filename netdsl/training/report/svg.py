@@ -6,9 +6,9 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
+from netdsl.render.markup import escape
 from netdsl.render.numbers import round_numbers
 
 if TYPE_CHECKING:
