@@ -13,6 +13,7 @@ from netdsl.budget import Exhausted, spend
 from netdsl.diagnostics.diagnostic import Fault, fault
 from netdsl.elaborate.builder import Builder, Context
 from netdsl.elaborate.calls import is_complete, unpacked
+from netdsl.elaborate.hints import not_a_layer
 from netdsl.elaborate.names import Env, Silent, is_undeclared, refused_layer_name
 from netdsl.elaborate.requirements import Requirements
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
@@ -101,6 +102,9 @@ class Runner:
         if isinstance(statement, ast.Share):
             env.locals[statement.name.id] = BROKEN
             return flow
+        if isinstance(statement, ast.Label) and _of_number(statement) is not None:
+            env.locals[statement.name.id] = BROKEN
+            return flow
         named = statement.name if isinstance(statement, ast.ExprStatement | ast.Input) else None
         named = named or _named_last(statement, mistake)
         if named is not None:
@@ -171,7 +175,9 @@ class Runner:
 
     def _label(self, node: ast.Label, env: Env, flow: Any, context: Context) -> Any:
         self._check_layer_name(node.name, env)
-        inner = node.statement
+        inner, number = node.statement, _of_number(node)
+        if number is not None:
+            raise not_a_layer(self.evaluator.evaluate(number, env), env.place(number))
         if isinstance(inner, ast.For):
             return self._for(inner, env, flow, context, node.name.id)
         if isinstance(inner, ast.Repeat):
@@ -338,6 +344,12 @@ class Runner:
         else:
             arrow = self.evaluator.arrow(node, env)
         return self.builder.apply(arrow, flow, context)
+
+
+def _of_number(node: ast.Label) -> ast.Node | None:
+    """The number or the text that is written behind a label, which was to be its name: `width: 32`."""
+    value = node.statement.value if isinstance(node.statement, ast.ExprStatement) else None
+    return value if isinstance(value, ast.Number | ast.String) else None
 
 
 def _named_last(statement: ast.Statement, mistake: Exception) -> ast.Name | None:

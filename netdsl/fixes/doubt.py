@@ -65,7 +65,7 @@ def has_two_readings(hint: str) -> bool:
         _OF_FIELD.match(hint) is not None
         or hint.endswith(" percent")
         or "is inferred here; " in hint
-        or hint.startswith(("it may mean", "usual is"))
+        or hint.startswith(("it may mean", "usual is", "a number says how much"))
     )
 
 

@@ -107,6 +107,7 @@ FeatureAlphaDropout | alpha_dropout | p -inplace
 SELU selu | selu | -inplace
 SiLU silu Swish swish | silu | -inplace
 Mish mish | mish | -inplace
+Hardtanh hardtanh | hardtanh | min_val max_val -inplace
 Hardswish hardswish HardSwish | hardswish | -inplace
 Hardsigmoid hardsigmoid | hardsigmoid | -inplace
 Sigmoid sigmoid | sigmoid |
@@ -245,6 +246,7 @@ def exact(name: str) -> str | None:
 NAMESPACES = frozenset((
     "nn", "torch", "torch.nn", "F", "nn.functional", "torch.nn.functional", "functional", "np", "jnp", "jax.nn",
     "optim", "torch.optim", "lr_scheduler", "optim.lr_scheduler", "transforms", "T", "v2", "torchvision.transforms",
+    "activations", "optimizers", "metrics", "initializers", "schedulers", "augmentations",
     "keras", "layers", "keras.layers", "tf", "tf.nn", "tf.keras", "tf.keras.layers", "tf.keras.activations",
     "flax.linen", "timm.layers", "einops", "losses", "regularizers", "schedules",
 ))  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -52,7 +52,8 @@ def layers(name: str, given: list[Argument], function: bool = False) -> Iterator
     yield from shaped(name, given)
     habit = habit_of(name)
     if habit is not None:
-        yield from _habitual(name, habit, given)
+        ways = (_by_own_order(name, habit, given), _habitual(name, habit, given))
+        yield from chain.from_iterable(ways[::-1] if function else ways)
     elif name in REGISTRY and function:
         yield call(name, [shown(a) for a in given])
 
@@ -91,19 +92,25 @@ def _wrapped(option: tuple[str, str] | None, inner: str) -> Iterator[str]:
         yield from layers(made.name.rpartition(".")[2], given, function=True)
 
 
-def _habitual(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
-    """A layer of the table: by our order of arguments where the name is ours too, and by that of elsewhere."""
-    if name == "mean" and _is_global(given):
-        yield "gap"
+def _by_own_order(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
+    """A layer of the table whose name is ours too, with its arguments in our order."""
     if name in REGISTRY and any(a.name for a in given):
         yield from _named(name, habit, given)
     elif name in REGISTRY:
         yield call(name, [shown(a) for a in given])
+
+
+def _habitual(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:
+    """A layer of the table with its arguments in the order of elsewhere."""
+    if name == "mean" and _is_global(given):
+        yield "gap"
     if UNPADDED.fullmatch(name):
         yield from _unpadded(habit, given)
     yield from _called(habit, given)
     if habit.op == "upsample" and given and not given[0].name:
         yield from _called(habit, [Argument("scale_factor", given[0].text, 0, 0), *given[1:]])
+    if loose(name).startswith("global") and name.endswith(("1D", "1d")):  # of places, which come first in [L, D]
+        yield f"reduce_{'max' if habit.op == 'gmp' else 'mean'}(axis=0)"
 
 
 def _separable(given: list[Argument]) -> Iterator[str]:

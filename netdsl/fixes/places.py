@@ -12,7 +12,7 @@ from netdsl.fixes.calls import Call, arguments, calls, closed
 from netdsl.fixes.layers import layers
 from netdsl.fixes.operators import among
 from netdsl.fixes.quoted import Change
-from netdsl.fixes.rewrite import NEEDLESS, rewritten
+from netdsl.fixes.rewrite import NEEDLESS
 
 _LAST = re.compile(r"^[^\S\n]+(\w+)([^\S\n]*=)(?!=)[^\n]*\n(?:[^\S\n]*(?:#[^\n]*)?\n)*\}", re.MULTILINE)
 OF_RESULT = (
@@ -31,13 +31,6 @@ _RESIDUAL = re.compile(r"residual(?=\s*\{)")
 CHANNELS = ("conv", "scaled_conv", "upconv", "patchify", "linear")
 """Layers whose first argument is the number of channels that they give."""
 
-_NAMES = r"(?P<names>\w+(?:\s*,\s*\w+)+)"
-_TARGETS = (
-    re.compile(rf"\s*(?P<all>(?P<value>[^#\n]*\S)\s+as\s+[\[(]\s*{_NAMES}\s*[\])])"),
-    re.compile(rf"\s*(?P<all>[\[(]\s*{_NAMES}\s*[\])]\s*=\s*(?P<value>[^#\n]*[^#\s]))"),
-)
-"""Statements that name several values in brackets."""
-
 
 def methods(text: str, first: int, last: int) -> list[Change]:
     """`conv(8, 3).chunk(2, dim=1)`: the methods of results in a part of a text as layers after them."""
@@ -51,19 +44,6 @@ def methods(text: str, first: int, last: int) -> list[Change]:
             return []
         changes.append((match.start(), end, f" -> {way}" if way else ""))
     return changes
-
-
-def unpacked(text: str, first: int, last: int) -> Iterator[list[Change]]:
-    """`value as [a, b]` and `(a, b) = value`: several names stand before the value, without brackets."""
-    for pattern in _TARGETS:
-        match = pattern.match(text, first, last)
-        if match is not None:
-            said = f"{match['names']} = {match['value']}"
-            yield [(match.start("all"), match.end("all"), said)]
-            calling = next((c for c in calls(said) if c.arguments is not None), None)
-            if calling is not None:
-                ways = [said[: calling.start] + way + said[calling.end :] for way in rewritten(said, calling)]
-                yield from ([(match.start("all"), match.end("all"), way)] for way in ways)
 
 
 def labelled(text: str, mistake: Diagnostic) -> Iterator[tuple[str, list[Change], bool]]:

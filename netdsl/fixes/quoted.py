@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(?!=)(.+)", re.DOTALL)
 _VALUE = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*([A-Za-z_]\w*)")
 _TAKES = re.compile(
-    r"it (?:takes|can be|is closed with|is written out)|its \w+(?: \w+)?:|begin with an|for example `\w+`|"
+    r"it (?:takes|can be|is closed with|is written out)|its \w+(?: \w+)?:|begin with an|for example `[\w.]+`|"
     r"images are normalised|norms are|activations are|cells over|what the margin|layers of a list|attention blocks"
 )
 """A list of all that is possible is no suggestion, nor is an outline."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain, islice, product, takewhile
 
 from msgspec.structs import fields
@@ -17,10 +17,13 @@ from netdsl.fixes.written import batchless, is_plain, listed, shown, value
 from netdsl.fixes.written import call as written
 from netdsl.ops import REGISTRY
 from netdsl.recipe.aliases import ARGUMENTS
-from netdsl.recipe.registry import registered, registered_fields
+from netdsl.recipe.names import component_names
 
 TIMES = ("every", "at", "over", "first")
 """Arguments of schedules that are times."""
+
+WHOLE = ("T_max", "total_steps", "decay_steps", "max_iters", "total_iters", "num_training_steps", "epochs")
+"""What schedules are told of how long a run is."""
 
 DEEPEST = 40
 """How deep brackets nest in what is rewritten."""
@@ -239,12 +242,6 @@ def chained(items: Iterable[str]) -> str:
     return " -> ".join(map(whole, told))
 
 
-@cache
-def _components() -> frozenset[str]:
-    """The names of all components of recipes."""
-    return frozenset(name for field in registered_fields() for name in registered(field))
-
-
 def _timed(said: str) -> str:
     """An argument of a schedule whose numbers count epochs elsewhere: `every=30 epochs`."""
     name = said.rpartition("=")[0]
@@ -259,8 +256,9 @@ def _component(name: str, given: list[Argument]) -> Iterator[str]:
         said = given[0].text.strip("\"'")
         yield " -> ".join(own for word, own in FLIPS.items() if word in said)
     given = _with_betas([a for a in given if a.name not in NEEDLESS_ARGUMENTS])
+    known = component_names()
     for component, kept in product(dict.fromkeys((name.lower(), COMPONENTS.get(name, ""))), _kept(name, given)):
-        if component in _components():
+        if component in known:
             yield from _written(component, [_said(argument) for argument in kept])
 
 
@@ -269,7 +267,8 @@ def _kept(name: str, given: list[Argument]) -> Iterator[list[Argument]]:
     leads = bool(given) and not given[0].name
     if name == "step" and leads and _SHARE.fullmatch(given[0].text):
         yield [*given[1:], Argument("factor", given[0].text, 0, 0)]
-    yield [a for a in given if a.name or not _OPTIMIZED.fullmatch(a.text)]
+    kept = [a for a in given if a.name or not _OPTIMIZED.fullmatch(a.text)]
+    yield from (kept, [a for a in kept if a.name not in WHOLE])
     if leads and not is_plain(given[0].text):
         yield given[1:]
 

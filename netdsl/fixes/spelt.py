@@ -11,7 +11,7 @@ from netdsl.fixes.habits import COMPONENTS, habit_of
 from netdsl.fixes.quoted import Change
 from netdsl.ops import REGISTRY
 from netdsl.recipe.aliases import VALUES
-from netdsl.recipe.registry import registered, registered_fields
+from netdsl.recipe.names import component_names
 
 CODES = ("syntax", "unknown-name", "unknown-word", "field-value", "bad-value", "bad-unit")
 """Mistakes that a name in several words leads to."""
@@ -44,11 +44,9 @@ def _named(words: list[re.Match[str]]) -> Iterator[list[Change]]:
                 yield [(part[0].start(), part[-1].end(), own)]
 
 
-@cache
 def _names() -> dict[str, str]:
     """Every op and every component by its name in small letters without `_`."""
-    components = (name for field in registered_fields() for name in registered(field))
-    return {name.replace("_", ""): name for name in (*components, *REGISTRY)}
+    return {name.replace("_", ""): name for name in (*component_names(), *REGISTRY)}
 
 
 @cache

@@ -10,19 +10,22 @@ from msgspec.structs import replace
 
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
-from netdsl.fixes.calls import NEAR, Call, arguments, calls, closed, parts
+from netdsl.fixes.calls import closed, parts
 from netdsl.fixes.doubt import drops_a_part, has_two_readings, is_doubtful, is_sure, keeps
+from netdsl.fixes.entries import completed
+from netdsl.fixes.flow import flowing, unpacked
 from netdsl.fixes.lacking import lacking
 from netdsl.fixes.moved import moved
-from netdsl.fixes.nearby import applied_to, is_foreign, near_calls, shortened, with_words
+from netdsl.fixes.nearby import is_foreign, near_calls, shortened, with_words
 from netdsl.fixes.operators import among
-from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared, unpacked
+from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared
 from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
 from netdsl.fixes.quoted import Change, quoted, value_changes
-from netdsl.fixes.rewrite import applied, chained, rewritten
+from netdsl.fixes.rewrite import chained
 from netdsl.fixes.shapes import Candidate, of_shapes
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
 from netdsl.fixes.spelt import spelt
+from netdsl.fixes.ways import ways, whole_line
 from netdsl.loader import read_import
 from netdsl.ops import REGISTRY
 from netdsl.source import Place, Source, Span
@@ -47,7 +50,6 @@ CHARACTER = 6
 LARGEST = 64 * 1024
 """Characters of a text that is checked again and again."""
 
-_MEMBER = re.compile(r"\s*(self\.([A-Za-z_]\w*)\s*=\s*)")
 _FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
 _LISTED = re.compile(r"^[\[(]\s*(.*?)\s*[\])]$")
 _STAR = re.compile(r"\s*from\s+(\w+)\s+import\s*(\*)")
@@ -214,10 +216,11 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     first, second = (habits, hints) if is_foreign(text, mistake) else (hints, habits)
     of_values = chain(
         [(mistake.hint or "", moved(text, mistake), True)],
-        (("", changes, True) for changes in projected(text, mistake)),
+        (("", changes, True) for changes in chain(flowing(text, mistake), projected(text, mistake))),
         of_shapes(text, mistake),
         labelled(text, mistake),
         lacking(text, mistake),
+        completed(text, mistake),
         ((words, changes, True) for words, changes in bracketed(text, mistake)),
         (("", changes, True) for changes in chain(named(text, mistake), shared(text, mistake))),
     )
@@ -261,43 +264,9 @@ def _habits(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     assert mistake.at is not None
     for call in near_calls(text, mistake):
         safe = call.name.rpartition(".")[2] not in UNSAFE
-        yield from (("", [change], safe and keeps(call, mistake, change[2])) for change in _ways(text, call))
-    yield "", _whole_line(text, mistake.at.span.start), True
+        yield from (("", [change], safe and keeps(call, mistake, change[2])) for change in ways(text, call))
+    yield "", whole_line(text, mistake.at.span.start), True
     yield "", methods(text, *line_of(text, mistake.at.span.start)), True
-
-
-def _ways(text: str, call: Call) -> Iterator[Change]:
-    """The ways to write a call here, with the tensors that it is applied to, which would be lost without it."""
-    then = applied_to(text, call)
-    if then is None:
-        yield from (_change(text, call.start, call.end, code) for code in rewritten(text, call))
-        return
-    ways = applied(call.name.rpartition(".")[2], list(call.given), list(arguments(text, call.end + 1, then)))
-    yield from (_change(text, call.start, then + 1, code) for code in islice(ways, 4))
-
-
-def _change(text: str, start: int, end: int, code: str) -> Change:
-    return start, end, among(text, start, end, code)
-
-
-def _whole_line(text: str, at: int) -> list[Change]:
-    """All calls of elsewhere on a line, the likeliest way each; a member that is set is a label."""
-    first, last = line_of(text, at)
-    changes: list[Change] = []
-    member = _MEMBER.match(text, first, last)
-    reached = first
-    if member:
-        changes.append((member.start(1), member.end(), f"{member[2]}: "))
-        reached = member.end()
-    for call in calls(text, reached, min(last, at + NEAR)):
-        way = next(_ways(text, call), None)
-        foreign = "." in call.name or (call.arguments is not None and call.name not in REGISTRY)
-        if call.start >= reached and way is not None and foreign:
-            changes.append(way)
-            reached = way[1]
-    inside = [(a, b) for a, b, _ in changes]
-    changes += [c for c in methods(text, first, last) if not any(a <= c[0] < b for a, b in inside)]
-    return changes
 
 
 def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 _BATCH = r"batch\w*|BATCH\w*|bs|[Nn]one|\?|-1|:"
 """How the batch is written in shapes elsewhere, where it is no name of a size."""
 
+_FREE = r"(?:[Nn]one|\?|-1|\*|null)\s*"
+"""How a size is written elsewhere that may be any."""
+
 _TIMES = r"\s*[xX\u00d7*,]\s*"
 _TRAINING = "train|training|trainer|compile|fit|config|learn|run|setup|hyperparameters"
 """Words that a recipe begins with elsewhere."""
@@ -23,6 +26,18 @@ DECLARED = (
 """Inputs as Keras declares them, channels last, and as they are written here."""
 
 LINES: tuple[tuple[str, str], ...] = (
+    (r"^\s*return\s+it\s*$", ""),
+    (r"^(\s*)residual\s+(?=[a-z]\w*\s*(?:\(|->))(.*\S)\s*$", r"\1residual { \2 }"),
+    (r"^(\s*)for\s+(\w+)\s*(?=\{)", r"\1repeat \2 "),
+    (r"\b([a-z]\w*)\s+(?:with|using)\s+(\w+\s*=(?!=)[^#\n]*?)\s*$", r"\1(\2)"),
+    (r"\b([a-z]\w*)\s+(?:with|of)\s+(\d+)(?:\s+[a-z]+)?(?=\s*(?:->|$))", r"\1(\2)"),
+    (r"\b(?:global\s+)?(?:average|mean)\s+(?:over|of|across|pool)(?:\s+\w+)*(?=\s*(?:->|$))", "gap"),
+    (r"\b(?:global\s+)?(?:max|maximum)\s+(?:over|of|across|pool)(?:\s+\w+)*(?=\s*(?:->|$))", "gmp"),
+    (r"^(\s*plot)\s*(?=\()", r"\1 line"),
+    (r"^(\s*plot\s+)([\w.]+)\s*(?:vs\.?|over|against|by|,|->)\s*([\w.]+)\s*$", r"\1line(x=\2, y=\3)"),
+    (r"^(\s*plot\s+)([\w.]+)\s*(?:vs\.?|over|against|by|,|->)\s*([\w.]+)\s*$", r"\1line(x=\3, y=\2)"),
+    (r"^(\s*plot\s+\w+\s*\()\s*([\w.]+)\s*,\s*([\w.]+)\s*\)", r"\1x=\2, y=\3)"),
+    (r"^(\s*plot\s+\w+\s*\()\s*([\w.]+)\s*,\s*([\w.]+)\s*,\s*([\w.]+)\s*\)", r"\1x=\2, y=\3, color=\4)"),
     (r"((?:^|(?<=[{(>]))\s*)([A-Za-z_]\w*)[^\S\n]+\2(?=\s*(?:->|\}|$))", r"\1\2"),
     (r"\b([A-Za-z_]\w*)[^\S\n]+\1(?=\s*(?:\(|[=!<>]=|=|:))", r"\1"),
     (r"^(\s*)//+\s*(.*)$", r"\1# \2"),
@@ -72,6 +87,7 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*vary\s+[\w.]+\s*=\s*)([^\[\]\n]*,[^\[\]\n]*?)\s*$", r"\1[\2]"),
     (r"^(\s*vary\s+[\w.]+)\s+(?:in|over|:)\s+", r"\1 = "),
     (r"^(\s*)metrics?\s*=\s*([^\[\]\n]*,[^\[\]\n]*?)\s*$", r"\1metrics = [\2]"),
+    (r"(?<=\bmeasure = )([\w.]+(?:\s*,\s*[\w.]+)*)\s*$", r"[\1]"),
     (r"^(\s*)(?:measures?|metrics?)\s*=\s*\[?([^\[\]\n]*?)\]?\s*$", r"\1measure = [\2]"),
     (r"^(\s*)(?:--|%+|\"\"\"|''')\s*(.*?)(?:\"\"\"|''')?$", r"\1# \2"),
     (r"^(\s*)[\"'](.*)[\"']\s*$", r"\1# \2"),
@@ -225,6 +241,17 @@ LINES: tuple[tuple[str, str], ...] = (
 """What is tried on the line of a mistake: at every place where the pattern stands near it, the replacement."""
 
 OTHERS: tuple[tuple[str, str], ...] = (
+    (r"\bpadding\s*=\s*[\"']?(?:none|None|no|off|[Ff]alse)\b[\"']?", "padding=0"),
+    (rf"^(\s*input\s+\w+\s*)\[\s*(?:{_FREE},\s*)?{_FREE},\s*{_FREE},\s*([134])\s*\]", r"\1[\2, H, W]"),
+    (rf"^(\s*input\s+\w+\s*)\[\s*(?:{_FREE},\s*)?(\d+),\s*{_FREE},\s*{_FREE}\s*\]", r"\1[\2, H, W]"),
+    (rf"^(\s*input\s+\w+\s*)\[\s*(?:{_FREE},\s*)?{_FREE}\s*\]", r"\1[L]"),
+    (rf"^(\s*input\s+\w+\s*)\[\s*(?:{_FREE},\s*)?{_FREE},\s*(\d+)\s*\]", r"\1[L, \2]"),
+    (r"^(\s*(?:\w+\s*[:=]\s*)?)add\((\w+)\)", r"\1it + \2"),
+    (r"^(\s*(?:\w+\s*[:=]\s*)?)mul\((\w+)\)", r"\1it * \2"),
+    (r"^(\s*(?:\w+\s*[:=]\s*)?)sub\((\w+)\)", r"\1it - \2"),
+    (r"^(\s*\w+)\s*:\s*(?=\[?[\d\"'])", r"\1 = "),
+    (r"\b([A-Za-z_]\w*)\s*@\s*([A-Za-z_]\w*)", r"\1 * \2 -> reduce_sum(axis=0)"),
+    (r"^\s*output\s*$", ""),
     (r"([(,]\s*)([a-z_]\w*)\s*==\s*", r"\1\2="),
     (
         r"^(\s*(?:\w+:\s*)?)\[\s*(.+?)\s+for\s+(\w+(?:\s*,\s*\w+)*)\s+in\s+([^\[\]]+?)\s*\]\s*$",
@@ -254,7 +281,6 @@ OTHERS: tuple[tuple[str, str], ...] = (
     *DECLARED,
     (r"^(\s*)[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?(\d+), (\d+), ([134])[\])]+\s*$", r"\1input image [\4, \2, \3]"),
     (r"^(\s*)[Ii]nput\(\s*(?:shape\s*=\s*)?[\[(]?([\d, ]*)[\])]+\s*$", r"\1input image [\2]"),
-    (r"^\s*[Ii]nput\([^()]*(?:\([\d, ]*\))?[^()]*\)\s*\n", ""),
     (r"^from\s+\w+\s+import\s.*$", ""),
     (r"^(\s*)callbacks?\s*=\s*\[?\s*(?:[\w.]+\.)?EarlyStopping\(([^()]*)\)\s*\]?\s*$", r"\1stop = early_stopping(\2)"),
     (r"^(\s*)(?:early_stop(?:ping)?|patience)\s*=\s*(\d+)\s*(?:epochs)?\s*$", r"\1stop = early_stopping(\2)"),

@@ -8,8 +8,8 @@ from netdsl.diagnostics.diagnostic import did_you_mean, fault
 from netdsl.elaborate.names import Silent
 from netdsl.planning.experiment_reading import FORMS, Reading
 from netdsl.planning.experiments import Comparison, Factor, Figure, Search
-from netdsl.planning.measures import known, measure_kind
-from netdsl.recipe.aliases import PLOTTED, called
+from netdsl.planning.measures import SPLITS, known, measure_kind
+from netdsl.recipe.aliases import OF_MEASURES, PLOTTED, called
 from netdsl.syntax import ast
 
 
@@ -159,8 +159,9 @@ def _measure_hint(path: str) -> str:
     """A hint for a measure: with its split, or spelt otherwise."""
     if measure_kind(f"test.{path}") is not None:
         return f"of which split? `test.{path}`, `validation.{path}` or `train.{path}`"
-    other = {"accuracy": "top1", "acc": "top1", "error": "top1", "val": "validation", "valid": "validation"}
-    near = ".".join(other.get(part, part) for part in path.split("."))
+    split, _, measure = path.partition("_")
+    said = f"{split}.{measure}" if OF_MEASURES.get(split, split) in SPLITS and "." not in path else path
+    near = ".".join(OF_MEASURES.get(part, part) for part in said.split("."))
     near = near if measure_kind(near) else f"test.{near}"
     if measure_kind(near) is not None:
         return f"it is called `{near}`"

@@ -213,6 +213,14 @@ PLOTTED = {
 }  # fmt: skip
 """What a plot of elsewhere is told, and what it is called here."""
 
+OF_MEASURES = {
+    "accuracy": "top1", "acc": "top1", "error": "top1", "val": "validation", "valid": "validation", "dev": "validation",
+    "training": "train", "testing": "test", "parameters": "params", "num_params": "params", "n_params": "params",
+    "param_count": "params", "flops": "macs", "FLOPs": "macs", "time": "seconds", "runtime": "seconds",
+    "duration": "seconds", "iou": "mean_iou", "miou": "mean_iou", "auc": "auroc",
+}  # fmt: skip
+"""Parts of the paths of measures by their names elsewhere."""
+
 POSITIONS = {
     "sgd": ("lr", "momentum", "weight_decay", "nesterov"), "adam": ("lr", "betas", "eps", "weight_decay"),
     "adamw": ("lr", "betas", "eps", "weight_decay"), "lamb": ("lr", "betas", "eps", "weight_decay"),

@@ -257,7 +257,7 @@ class Binder:
             shown = f'"{value}"' if isinstance(value, str) else f"`{value}`"
             shown = f"`{str(value).lower()}`" if value is None or isinstance(value, bool) else shown
             message = f"`{path}` takes {kind.expected}, found {shown}"
-            raise fault("bad-value", message, at, hints.share(path, value) or hints.hint(kind, value)) from None
+            raise fault("bad-value", message, at, hints.share(path, value) or hints.hint(kind, value, path)) from None
 
     def _unknown(self, name: str, written: Written, path: str, known: Any) -> Exception:
         own = did_you_mean(name, [k for k in known if k.startswith(f"{name}_")])

@@ -12,13 +12,20 @@ from netdsl.diagnostics.diagnostic import did_you_mean
 from netdsl.recipe.aliases import meant
 from netdsl.recipe.annotations import Kind
 
+USUAL = {
+    "decay": 0.999, "label_smoothing": 0.1, "momentum": 0.9, "weight_decay": 0.01, "validation": 0.1, "p": 0.5,
+    "hold_out": 0.2, "clip": 1, "limit": 1, "lr": 0.001, "alpha": 0.2,
+}  # fmt: skip
+"""What numbers usually are that somebody only switches on."""
+
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 
-def hint(kind: Kind, value: Any) -> str | None:
-    """Suggest what to write for a value that `kind` does not take; None where that is not known."""
+def hint(kind: Kind, value: Any, path: str = "") -> str | None:
+    """Suggest what to write for a value that `kind`, of what stands at `path`, does not take; None where that is not
+    known."""
     if isinstance(value, bool) and bool not in kind.plain and {int, float} & set(kind.plain):
-        return _switch(kind, value)
+        return _switch(path, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _other(kind, value)
     if int not in kind.plain and float not in kind.plain:
@@ -33,12 +40,12 @@ def share(path: str, value: Any) -> str | None:
     return None
 
 
-def _switch(kind: Kind, value: bool) -> str:
+def _switch(path: str, value: bool) -> str:
     """Suggest what to write for a switch in the place of a number."""
     if not value:
         return "what is not done is left out"
-    largest = kind.limits.get("le", kind.limits.get("lt"))
-    return "a number says how much" + (f", such as {0.9 * largest:g}" if largest is not None else "")
+    usual = USUAL.get(path.rpartition(".")[2])
+    return "a number says how much" + (f", such as `{usual:g}`" if usual is not None else "")
 
 
 def _other(kind: Kind, value: Any) -> str | None:

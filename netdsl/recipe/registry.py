@@ -100,6 +100,11 @@ def registered_fields() -> tuple[str, ...]:
     return tuple(_REGISTERED)
 
 
+def registered_names() -> frozenset[str]:
+    """The names of all components that are registered so far."""
+    return frozenset([name for known in _REGISTERED.values() for name in known])
+
+
 def accepted(field: str) -> Any:
     """The type of a field's components, as the annotation that values are checked and decoded against."""
     return Open(field, lambda: Union[tuple(_REGISTERED[field].values())])

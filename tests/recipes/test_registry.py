@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from typing import Annotated
 
@@ -101,3 +103,10 @@ def test_every_field_is_in_a_section_and_has_a_description() -> None:
     assert all(f.entry.doc for f in fields().values())
     text = "\n".join(reference())
     assert all(f"\n{title}\n---" in f"\n{text}" for title in SECTIONS.values())
+
+
+def test_components_are_known_before_a_recipe_was_read() -> None:
+    """A process that has only seen nets rewrites the components of the first recipe as any other does."""
+    code = "from netdsl.recipe.names import component_names; print('adamw' in component_names())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "True\n"
