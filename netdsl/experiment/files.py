@@ -97,8 +97,9 @@ def check_folder(folder: Path, name: str) -> Manifest | None:
             raise UserError("not-an-experiment", f"{folder} {what}", "choose a new or an empty folder: `-o DIR`")
         return None
     if found.format > FORMAT:
-        message = f"{folder} was written by netdsl {found.netdsl}, which this version ({__version__}) cannot read"
-        raise UserError("not-an-experiment", message, "choose another folder, or update netdsl")
+        message = f"{folder} is of format {found.format} (netdsl {found.netdsl} wrote it); formats up to {FORMAT} are read"
+        hint = f"choose another folder (`-o DIR`), or update netdsl, which is {__version__} here"
+        raise UserError("not-an-experiment", message, hint)
     if found.name != name:
         hint = "choose another folder: `-o DIR`"
         raise UserError("not-an-experiment", f"{folder} holds the experiment `{found.name}`, not `{name}`", hint)

@@ -162,5 +162,5 @@ def request_of(job: Job, folder: Path, begun: bool) -> Request:
     return Request(
         net=found.net, recipe=recipe, base=Path(job.source).parent, folder=folder, resume=begun,
         before=read_about(folder)[1] if begun else None, device=job.device, onnx=False, quiet=True,
-        pause=PAUSE,
+        pause=PAUSE, samples=False,
     )  # fmt: skip

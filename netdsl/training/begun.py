@@ -76,7 +76,8 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     under `runs`. `watchers`: what hears of every step, beside progress and log.
 
     `checkpoint`: one of the kept, where a run does not resume from the newest; `before`: the recipe that it had so far;
-    `pause`: seconds between two checkpoints at least.
+    `pause`: seconds between two checkpoints at least; `samples`: whether the report looks at single samples, for which
+    it computes the test split once more.
     """
 
     net: Net
@@ -98,6 +99,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
     own: Own | None = None
     fold: int | None = None
     pause: float = 0.0
+    samples: bool = True
 
 
 class Begun(Struct, eq=False):
@@ -358,7 +360,7 @@ def _deliver(
                 raise
             say(f"no {files.ONNX}: {error.message}")
     files.write_json(folder / files.ABOUT, replace(about, result=result))
-    write_report(folder, prepared, result, about)
+    write_report(folder, prepared, result, about, request.samples)
     say(f"{result['seconds']:.1f} s; everything is in {folder}")
 
 

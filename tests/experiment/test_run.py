@@ -215,7 +215,7 @@ def test_folders_of_something_else(done: Path, tmp_path: Path, capsys: pytest.Ca
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["kept.txt"]
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "experiment.json").write_text('{"format": 99, "name": "E", "netdsl": "9.0"}')
-    assert "was written by netdsl 9.0" in refused(tmp_path / "newer")
+    assert "of format 99 (netdsl 9.0 wrote it); formats up to 1 are read" in refused(tmp_path / "newer")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "experiment.json").write_text('{"format": 1, "name": "Other", "netdsl": "0.3"}')
     assert "holds the experiment `Other`, not `E`" in refused(tmp_path / "other")
@@ -269,6 +269,10 @@ def test_the_page_links_every_number_and_holds_no_markup_of_names(done: Path, tm
         assert (done / run["folder"] / "report.html").exists()
     assert 'href="#cell-1"' in page
     assert 'id="cell-1"' in page
+    own = (done / run["folder"] / "report.html").read_text()
+    assert "Training" in own
+    assert f"netdsl train --resume {done / run['folder']}" in own
+    assert "What is taken for what" not in own
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
     svg = (done / "figures" / "1-line.svg").read_text()
     assert svg.count("<circle") == 2

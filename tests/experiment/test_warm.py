@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from netdsl.elaborate.given import Expression
 from netdsl.experiment.warm import MOST, warm
@@ -49,3 +52,37 @@ def test_a_run_may_spend_what_it_might_alone(tmp_path: Path) -> None:
     spec = warm(TEXT, str(tmp_path / "n.net"))
     spec.elaborator.budget.left = 0
     assert warm(TEXT, str(tmp_path / "n.net")).elaborator.budget.left > 0
+
+
+def test_a_run_computes_no_sample_beside_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.nn.modules.module import register_module_forward_hook
+
+    from netdsl.experiment.jobs import Job
+    from netdsl.experiment.worker import attempt
+    from netdsl.training.trainer import Trainer
+
+    text = "net N {\n  input image [1, 8, 8]\n  flatten -> linear(10)\n}\nrecipe Short for N {\n  epochs = 1\n}\n"
+    counts = {"training": 0, "beside": 0}
+    where = "beside"
+    run = Trainer.run
+
+    def counted(self: Trainer) -> Any:
+        nonlocal where
+        where = "training"
+        try:
+            return run(self)
+        finally:
+            where = "beside"
+
+    def count(*_: object) -> None:
+        counts[where] += 1
+
+    monkeypatch.setattr(Trainer, "run", counted)
+    path, folder = str(tmp_path / "n.net"), str(tmp_path / "run")
+    hook = register_module_forward_hook(count)
+    try:
+        assert attempt(Job(path, text, "N", "Short", {}, {"seed": "1"}, {}, (), folder, "p", "k", "one")).done
+    finally:
+        hook.remove()
+    assert counts["training"] > 0
+    assert counts["beside"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,19 @@ LARGEST = 400_000
 NAMES = {"n": "samples", "onnx_difference": "ONNX against torch"}
 
 
-def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about: About) -> None:
-    """Write `report.html` into a run directory."""
+def write_report(
+    folder: Path, prepared: Prepared, result: dict[str, Any], about: About, single_samples: bool = True
+) -> None:
+    """Write `report.html` into a run directory. `single_samples`: with what takes another pass over samples."""
     lines = read_log(folder)
     title = f"{prepared.net.name} on {prepared.data.name}"
-    parts = [f"<h1>{escape(title)}</h1>", *_summary(prepared, result, about), *_changes(about)]
+    parts = [f"<h1>{escape(title)}</h1>", *_summary(prepared, result, about, single_samples), *_changes(about)]
     parts.append(f"<h2>Training</h2><div class=charts>{charts(lines)}</div>")
     parts += signals(folder)
-    parts += samples(prepared, result)
+    parts += samples(prepared, result, single_samples)
+    if not single_samples:
+        again = escape(f"netdsl train --resume {shlex.quote(str(folder))}")
+        parts.append(f"<p class=soft>For confusions, mistakes and training samples: <code>{again}</code></p>")
     parts += _drawing(prepared)
     recipe = escape((folder / RECIPE).read_text())
     parts.append(f"<h2>Record</h2><details><summary>recipe</summary><pre>{recipe}</pre></details>")
@@ -46,18 +52,18 @@ def write_report(folder: Path, prepared: Prepared, result: dict[str, Any], about
     write_atomic(folder / "report.html", page.encode())
 
 
-def _headline(prepared: Prepared, result: dict[str, Any]) -> str:
+def _headline(prepared: Prepared, result: dict[str, Any], trained_on: bool) -> str:
     """The number that counts: of the test split, and of samples that were trained on."""
     main = headline(prepared.data.task)
     value, name = result.get(main, result["loss"]), title(main) if main in result else "loss"
     parts = [f"{_number(main, value)} <span class=soft>{name} on {result['n']:,} test samples</span>"]
-    if main in result and (trained := on_training_samples(prepared)):
+    if trained_on and main in result and (trained := on_training_samples(prepared)):
         said = f"{_number(main, trained[main])} on {trained['n']:,} training samples"
         parts.append(f"<span class=soft>, {said}</span>")
     return f"<p class=big>{''.join(parts)}</p>"
 
 
-def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[str]:
+def _summary(prepared: Prepared, result: dict[str, Any], about: About, trained_on: bool) -> list[str]:
     """The number that counts, and what it is of."""
     main, recipe = headline(prepared.data.task), prepared.recipe
     length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs or DEFAULT_EPOCHS} epochs"
@@ -80,7 +86,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About) -> list[s
     if isinstance(result.get("onnx"), dict) and main in result["onnx"]:
         facts[f"{title(main)} in onnxruntime"] = _number(main, result["onnx"][main])
     shown = "".join(f"<div><span class=soft>{escape(k)}</span><b>{escape(v)}</b></div>" for k, v in facts.items() if v)
-    return [_headline(prepared, result), f"<div class=facts>{shown}</div>"]
+    return [_headline(prepared, result, trained_on), f"<div class=facts>{shown}</div>"]
 
 
 def shown_weights(recipe: Recipe) -> str:

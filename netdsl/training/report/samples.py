@@ -45,19 +45,23 @@ SHOWN_WITH_MASKS = ("recall", "mean_iou")
 """Metrics of each class that stand beside the colours of masks."""
 
 
-def samples(prepared: Prepared, result: dict[str, Any]) -> list[str]:
-    """The parts of the page about single samples, by the task of the net."""
+def samples(prepared: Prepared, result: dict[str, Any], single: bool = True) -> list[str]:
+    """The parts of the page about samples, by the task of the net. `single`: also about single ones, and not only what
+    was measured of each class."""
     data = prepared.data
-    parts: list[str] = []
-    if data.task == "classes" and data.classes:
-        parts += _classes(prepared)
-    elif data.task == "mask":
-        parts += _masks(prepared)
-    elif data.task == "numbers":
-        parts += _numbers(prepared)
+    parts = _single(prepared) if single else []
     names = label_names(data.task, data.classes, len(result.get("per_class", ())))
-    shown = SHOWN_WITH_MASKS if data.task == "mask" else ()
+    shown = SHOWN_WITH_MASKS if single and data.task == "mask" else ()
     return parts + _each_class(result, names or targets_of(prepared.recipe), shown)
+
+
+def _single(prepared: Prepared) -> list[str]:
+    data = prepared.data
+    if data.task == "classes" and data.classes:
+        return _classes(prepared)
+    if data.task == "mask":
+        return _masks(prepared)
+    return _numbers(prepared) if data.task == "numbers" else []
 
 
 def on_training_samples(prepared: Prepared) -> dict[str, Any]:
