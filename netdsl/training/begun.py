@@ -26,6 +26,7 @@ from netdsl.recipe.schema import Recipe
 from netdsl.render.paint import visible
 from netdsl.training.callbacks import Callbacks
 from netdsl.training.checkpoints import run_dir as files
+from netdsl.training.checkpoints.clock import Clock
 from netdsl.training.checkpoints.environment import environment
 from netdsl.training.checkpoints.lock import going_on, owned
 from netdsl.training.checkpoints.resume import advice, resume
@@ -103,7 +104,7 @@ class Request(Struct, frozen=True, eq=False, kw_only=True):
 
 
 class Begun(Struct, eq=False):
-    """A run between its beginning and its end. `among`: how many runs share its time."""
+    """A run between its beginning and its end."""
 
     request: Request
     prepared: Prepared
@@ -111,9 +112,8 @@ class Begun(Struct, eq=False):
     loop: Trainer
     folder: Path
     say: Show
-    since: float
+    clock: Clock
     progress: Progress | Live
-    among: int = 1
 
     def train(self) -> None:
         """Train to the end, or until it is interrupted. Raises UserError, which says how the run continues."""
@@ -150,7 +150,7 @@ class Begun(Struct, eq=False):
         result = finish(self.prepared, loop, self.folder)
         loop.release()
         if loop.ranks.first:
-            result["seconds"] = (time.perf_counter() - self.since) / self.among
+            result["seconds"] = self.clock.seconds()
             _deliver(self.request, plain(self.prepared, self.folder), self.about, self.folder, result, say)
         return 0
 
@@ -174,6 +174,7 @@ def begun(request: Request, show: Show, prepared: Prepared | None = None) -> Ite
     prepared = prepared or prepared_for(request)
     folder = _folder(request, ranks)
     with owned(folder, ranks, request.resume), going_on(folder):
+        clock = Clock(folder, since)
         device = next(prepared.module.parameters()).device
         about = _about(request, prepared, environment(device, ranks))
         loop = start(prepared, folder, ranks, lambda what, numbers: None)
@@ -182,12 +183,13 @@ def begun(request: Request, show: Show, prepared: Prepared | None = None) -> Ite
         if request.resume:
             _check_language(folder, prepared.net)
             about = resume(loop, request.before or request.recipe, request.checkpoint, about, say)
+            clock.resume(loop.state.step)
             files.warn_of_edits(folder, about, prepared.net.source())
         elif ranks.first:
             begin_folder(folder, prepared, about)
         _introduce(prepared, loop, notes, _silent if request.quiet else say)
-        progress = _watch(request, prepared, loop, folder, say)
-        yield Begun(request, prepared, about, loop, folder, say, since, progress)
+        progress = _watch(request, prepared, loop, clock, say)
+        yield Begun(request, prepared, about, loop, folder, say, clock, progress)
     ranks.close()  # not after a mistake: the group would wait for processes that wait for this one
 
 
@@ -253,16 +255,17 @@ def _introduce(prepared: Prepared, loop: Trainer, notes: list[str], say: Show) -
     say(f"recipe {prepared.recipe.name}: {loop.total:,} steps of {batch}; into {into}")
 
 
-def _watch(request: Request, prepared: Prepared, loop: Trainer, folder: Path, say: Show) -> Progress | Live:
+def _watch(request: Request, prepared: Prepared, loop: Trainer, clock: Clock, say: Show) -> Progress | Live:
     """Let progress, log and everybody else hear of a loop."""
-    first = loop.ranks.first
+    first, folder = loop.ranks.first, clock.path.parent
     progress = _progress(request, loop)
     log = open_log(folder, loop.state.step) if first else None
     if log is not None:
         _say_losses(log, loop, say)
-    boards = (
-        [*_boards(request, folder, loop.state.step), *_watchers(request, prepared, loop, folder, say)] if first else []
-    )
+    boards: list[Watch] = []
+    if first:
+        boards = [clock.keep, *_boards(request, folder, loop.state.step)]
+        boards += _watchers(request, prepared, loop, folder, say)
 
     def watch(what: str, numbers: dict[str, Any]) -> None:
         progress(what, numbers)

@@ -148,7 +148,7 @@ class Together:
         with ExitStack() as contexts:
             for member in self.members:
                 run = contexts.enter_context(begun(member.request, show, member.prepared))
-                run.among = len(self.members)
+                run.clock.among = len(self.members)
                 self.runs[member.row] = run
             with interruptible(self):
                 self._train()

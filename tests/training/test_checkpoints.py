@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from training_harness import loop_of
 
 from netdsl.cli.main import main
 from netdsl.training.checkpoints import format as files
+from netdsl.training.checkpoints.clock import Clock
 from netdsl.training.checkpoints.manager import State
 
 SPEC = """
@@ -82,6 +84,19 @@ def test_a_run_made_longer_says_so_and_is_the_longer_run(here: Path, capsys: pyt
     assert json.loads((here / "long" / "recipe.json").read_text())["epochs"] == 3
     changes = json.loads((here / "long" / "run.json").read_text())["changes"]
     assert changes == [{"field": "epochs", "before": 1, "after": 3, "step": 3}]
+
+
+def test_the_time_of_a_resumed_run_is_that_of_all_its_parts(here: Path) -> None:
+    assert train("run", epochs="1") == 0
+    known = json.loads((here / "run" / "time.json").read_text())
+    assert known["step"] == PER_EPOCH
+    assert 0 < known["seconds"] <= json.loads((here / "run" / "run.json").read_text())["result"]["seconds"]
+    (here / "run" / "time.json").write_text(json.dumps({"step": PER_EPOCH, "seconds": 1000.0}))
+    assert resume("run", epochs="2") == 0
+    assert 1000 < json.loads((here / "run" / "run.json").read_text())["result"]["seconds"] < 2000
+    clock = Clock(here / "run", time.perf_counter())
+    clock.resume(PER_EPOCH)
+    assert 490 < clock.seconds() < 700, "an earlier checkpoint has taken its part of the time"
 
 
 def test_what_a_change_does_to_the_lr_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
