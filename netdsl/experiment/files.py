@@ -97,7 +97,7 @@ def check_folder(folder: Path, name: str) -> Manifest | None:
             raise UserError("not-an-experiment", f"{folder} {what}", "choose a new or an empty folder: `-o DIR`")
         return None
     if found.format > FORMAT:
-        message = f"{folder} is of format {found.format} (netdsl {found.netdsl} wrote it); formats up to {FORMAT} are read"
+        message = f"{folder} is of format {found.format}, of netdsl {found.netdsl}; formats up to {FORMAT} are read"
         hint = f"choose another folder (`-o DIR`), or update netdsl, which is {__version__} here"
         raise UserError("not-an-experiment", message, hint)
     if found.name != name:

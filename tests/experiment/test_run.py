@@ -215,7 +215,7 @@ def test_folders_of_something_else(done: Path, tmp_path: Path, capsys: pytest.Ca
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["kept.txt"]
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "experiment.json").write_text('{"format": 99, "name": "E", "netdsl": "9.0"}')
-    assert "of format 99 (netdsl 9.0 wrote it); formats up to 1 are read" in refused(tmp_path / "newer")
+    assert "of format 99, of netdsl 9.0; formats up to 1 are read" in refused(tmp_path / "newer")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "experiment.json").write_text('{"format": 1, "name": "Other", "netdsl": "0.3"}')
     assert "holds the experiment `Other`, not `E`" in refused(tmp_path / "other")
