@@ -266,6 +266,27 @@ def imports(files: int, folder: Path) -> Callable[[], object]:
     return lambda: command(["check", str(folder / "last.net")])
 
 
+def aligned(names: int, folder: Path) -> Callable[[], object]:
+    """Formatting constants below one another."""
+    from netdsl.source import Source
+    from netdsl.syntax.format import format_source
+
+    text = "".join(f"C{i} = {i}\n" for i in range(names))
+    return lambda: format_source(Source(text, "growth.net"))
+
+
+def numbered(layers: int, folder: Path) -> Callable[[], object]:
+    """The tensors of a file that numbers its layers, for those of a net."""
+    from netdsl.analysis import count
+    from netdsl.weights.match import match
+    from netdsl.weights.slots import Slot
+
+    program = spec_of(stages(layers)).net("A").checked
+    own = list(count.parameters(program.main))
+    foreign = [Slot(f"l{i // 2}.{p.path.rpartition('.')[2]}", p.shape) for i, p in enumerate(own)]
+    return lambda: match(program, foreign)
+
+
 def rows_of_numbers(numbers: int, folder: Path) -> Callable[[], object]:
     """Formatting a list in rows of twenty."""
     from netdsl.source import Source

@@ -54,22 +54,23 @@ class Statements(Expressions):
         return self.is_blank_above((above[0] if above else node).at.start)
 
     def is_blank_above(self, offset: int) -> bool:
-        before = self.text[:offset].rstrip(" \t\f\r")
-        return before.endswith("\n") and before[:-1].rstrip(" \t\f\r").endswith("\n")
+        newlines, offset = 0, min(offset, len(self.text))  # an item that was put together stands in no text
+        while offset and newlines < 2 and (before := self.text[offset - 1]) in " \t\f\r\n":
+            newlines += before == "\n"
+            offset -= 1
+        return newlines == 2
 
     def widths(self, items: Sequence[Any]) -> dict[int, int]:
         """How wide the names on neighbouring lines are written, so that what follows them is aligned."""
-        found: dict[int, int] = {}
-        run: list[ast.Name] = []
+        runs: list[list[ast.Name]] = [[]]
         for before, item in zip([None, *items], items, strict=False):
             name = self.aligned_name(item)
             if name is None or _aligns(before) is not _aligns(item) or self.blank_before(item):
-                run = []
+                runs.append([])
             if name is not None:
-                run = [*run, name]
-                width = max(len(member.id) for member in run)
-                found |= {id(member): width for member in run}
-        return found
+                runs[-1].append(name)
+        wide = [max((len(name.id) for name in run), default=0) for run in runs]
+        return {id(name): width for run, width in zip(runs, wide, strict=True) for name in run}
 
     def aligned_name(self, item: Any) -> ast.Name | None:
         """The name that is aligned with those of its neighbours: fields, variants, expectations and short constants."""

@@ -49,6 +49,8 @@ def align(root: Node, use: Use, marks: Mapping[Unit, int]) -> Alignment | None:
     """
     search = Search(use, marks)
     placed = search.place(root, 0)
+    if placed is None and search.many:
+        raise Exhausted
     if placed is None:
         return None
     found = Alignment()
@@ -86,6 +88,7 @@ class Search:
             self.sums.append(self.sums[-1] + marks[unit])
         self.memo: dict[tuple[int, int], Placed | None] = {}
         self.around = _surroundings(use.units)
+        self.many = False  # whether orders of too many parts were not tried
 
     def cuts(self, start: int, size: int) -> int:
         """How many prefixes of the net begin or end inside this segment without being inside or around it."""
@@ -111,7 +114,9 @@ class Search:
             inner = self.place(next(iter(node.children.values())), start)
             return None if inner is None else Placed(node, start, (inner,), cuts=inner.cuts)
         for items, rule in attempts(node):
-            orders = Orders(items, rule, self._fits_straight).from_(start)
+            straight = Orders(items, rule, self._fits_straight)
+            self.many |= straight.many
+            orders = straight.from_(start)
             if not orders:
                 orders = Orders(items, rule, self._fits).from_(start)
                 if len(orders) >= MOST_ORDERS:
@@ -238,12 +243,7 @@ class Search:
                 (a, at), (b, later) = order[i], order[k]
                 if rule.before(a, b) and not self._credible(node, base, (a, at), (b, later)):
                     found |= {i, k}
-        depth = len(node.path)
-        for i, (a, _) in enumerate(order):
-            for k, (b, _) in enumerate(order[i + 1 :], i + 1):
-                if is_final(a.path[depth]) and is_repeated(b.path[depth]):
-                    found |= {i, k}
-        return found
+        return found | _early([item.path[len(node.path)] for item, _ in order])
 
     def _credible(self, node: Node, base: int, first: tuple[Node, int], second: tuple[Node, int]) -> bool:
         (a, at), (b, later) = first, second
@@ -257,6 +257,15 @@ class Search:
         straight = self._common_words(node, base, a, at) | self._common_words(node, base, b, later)
         crossed = self._common_words(node, base, a, later) | self._common_words(node, base, b, at)
         return bool(straight - crossed)
+
+
+def _early(names: Sequence[str]) -> set[int]:
+    """The places of what is called last and stands before what is called the body of a net, and of these bodies."""
+    last = [i for i, name in enumerate(names) if is_final(name)]
+    bodies = [i for i, name in enumerate(names) if is_repeated(name)]
+    if not last or not bodies:
+        return set()
+    return {i for i in last if i < bodies[-1]} | {i for i in bodies if i > last[0]}
 
 
 def _said(a: str, b: str) -> bool | None:

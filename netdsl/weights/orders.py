@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
+from itertools import combinations, pairwise, takewhile
 
 from netdsl.weights.names import comes_before, lettered, tokens
 from netdsl.weights.tree import Node
@@ -15,7 +18,7 @@ MOST_STEPS = 60_000
 """So many placements are tried under one prefix before the whole file is given up."""
 
 MOST_PARTS = 400
-"""A prefix is not taken apart into more parts than these."""
+"""A prefix is not taken apart into more parts than these, those aside of which numbers leave one order."""
 
 Order = tuple[tuple[Node, int], ...]
 """Nodes with the numbers of the first layers that they are placed at."""
@@ -52,7 +55,7 @@ def attempts(node: Node) -> Iterator[tuple[tuple[Node, ...], Rule]]:
     """Parts and rules to try: whole children first, all numbers respected first."""
     names = [*node.children]
     letters = lettered(names)
-    levels = [items for items in _levels(node) if len(items) <= MOST_PARTS]
+    levels = list(_levels(node))
     for items in levels:
         yield items, Rule(node, letters=letters)
     for items in levels:
@@ -62,7 +65,7 @@ def attempts(node: Node) -> Iterator[tuple[tuple[Node, ...], Rule]]:
 
 def _laxer(node: Node, names: Sequence[str], letters: bool) -> Iterator[Rule]:
     """Rules that leave out the numbers of one family, then of all."""
-    families = [f for f in dict.fromkeys(map(family, names)) if sum(family(n) == f for n in names) > 1]
+    families = [f for f, members in Counter(map(family, names)).items() if members > 1]
     for one in families:
         yield Rule(node, frozenset({one}), letters=letters)
     if families or letters:
@@ -74,20 +77,34 @@ class Exhausted(Exception):  # noqa: N818 - it is no mistake
 
 
 class Orders:
-    """All orders of the parts of a node that fit the net from a place on. `fits`: whether a part fits at a place."""
+    """All orders of the parts of a node that fit the net from a place on. `fits`: whether a part fits at a place.
+
+    Of a row of parts, which numbers put into one order, only the next is tried. `many`: the others are too many to try.
+    """
 
     def __init__(self, items: Sequence[Node], rule: Rule, fits: Callable[[Node, int], bool]) -> None:
         self.fits = fits
         self.items = items
         self.full = (1 << len(items)) - 1
-        self.waits = _predecessors(items, rule.before)
+        self.rows: list[tuple[int, list[int]]] = []
+        self.waits: dict[int, int] = {}
         self.memo: dict[int, list[tuple[int, ...]]] = {}
         self.steps = 0
+        unordered = []
+        for group in _related(items, rule):
+            row = _row(items, group, rule)
+            if len(row) > 1:
+                self.rows.append((sum(1 << i for i in row), row))
+            else:
+                unordered.append(group)
+        self.many = sum(map(len, unordered)) > MOST_PARTS
+        for group in () if self.many else unordered:
+            self.waits |= _predecessors(items, group, rule.before)
 
     def from_(self, start: int) -> list[Order]:
         """The orders with their places, at most MOST_ORDERS. Raises Exhausted."""
         found: list[Order] = []
-        for order in self._completions(0, start):
+        for order in () if self.many else self._completions(0, start):
             at, parts = start, []
             for i in order:
                 parts.append((self.items[i], at))
@@ -95,7 +112,7 @@ class Orders:
             found.append(tuple(parts))
         return found
 
-    def _completions(self, done: int, at: int) -> list[tuple[int, ...]]:
+    def _completions(self, done: int, at: int, depth: int = 0) -> list[tuple[int, ...]]:
         """At most MOST_ORDERS ways to place what is not placed yet."""
         head: list[int] = []
         first = done
@@ -103,7 +120,7 @@ class Orders:
             return self.memo[first]
         able: list[int] = []
         while done != self.full:
-            able = self._able(done, at)
+            able = self._able(done, at, depth)
             if len(able) != 1:
                 break
             head.append(able[0])
@@ -112,32 +129,54 @@ class Orders:
         found = [tuple(head)] if done == self.full else []
         for i in able if done != self.full else ():
             if len(found) < MOST_ORDERS:
-                tails = self._completions(done | 1 << i, at + self.items[i].size)
+                tails = self._completions(done | 1 << i, at + self.items[i].size, depth + 1)
                 found += [(*head, i, *tail) for tail in tails[: MOST_ORDERS - len(found)]]
         self.memo[first] = found
         return found
 
-    def _able(self, done: int, at: int) -> list[int]:
-        self.steps += len(self.items)
-        if self.steps > MOST_STEPS:
+    def _able(self, done: int, at: int, depth: int) -> list[int]:
+        """The parts that may stand next and fit, `depth` choices behind the first."""
+        self.steps += len(self.waits) + len(self.rows)
+        if self.steps > MOST_STEPS or depth > MOST_PARTS:
             raise Exhausted
-        return [
-            i
-            for i, item in enumerate(self.items)
-            if not done >> i & 1 and self.waits[i] & ~done == 0 and self.fits(item, at)
-        ]
+        begun = ((row, (done & members).bit_count()) for members, row in self.rows)
+        able = [row[placed] for row, placed in begun if placed < len(row)]
+        able += [i for i, waits in self.waits.items() if not done >> i & 1 and waits & ~done == 0]
+        return [i for i in sorted(able) if self.fits(self.items[i], at)]
 
 
-def _predecessors(items: Sequence[Node], before: Callable[[Node, Node], bool | None]) -> list[int]:
-    """For every part the bits of those that must stand before it."""
-    found = [0] * len(items)
-    for i, a in enumerate(items):
-        for k in range(i):
-            answer = before(items[k], a)
-            if answer is True:
-                found[i] |= 1 << k
-            elif answer is False:
-                found[k] |= 1 << i
+def _related(items: Sequence[Node], rule: Rule) -> list[list[int]]:
+    """The numbers of parts, those together whose names have the same words before the first number or letter: only
+    between these can a rule say anything."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    depth = len(rule.node.path)
+    for i, item in enumerate(items):
+        words = tuple(takewhile(lambda t: len(t) > 1 and not t.isdecimal(), tokens(item.path[depth])))
+        found.setdefault(words, []).append(i)
+    return list(found.values())
+
+
+def _row(items: Sequence[Node], group: list[int], rule: Rule) -> list[int]:
+    """These parts in the one order that a rule allows; empty if it allows several."""
+
+    def compared(a: int, b: int) -> int:
+        return {True: -1, False: 1, None: 0}[rule.before(items[a], items[b])]
+
+    found = sorted(group, key=cmp_to_key(compared))
+    return found if all(rule.before(items[a], items[b]) for a, b in pairwise(found)) else []
+
+
+def _predecessors(
+    items: Sequence[Node], group: list[int], before: Callable[[Node, Node], bool | None]
+) -> dict[int, int]:
+    """For every part of a group the bits of those that must stand before it."""
+    found = dict.fromkeys(group, 0)
+    for a, b in combinations(group, 2):
+        answer = before(items[a], items[b])
+        if answer is True:
+            found[b] |= 1 << a
+        elif answer is False:
+            found[a] |= 1 << b
     return found
 
 

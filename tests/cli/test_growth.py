@@ -82,6 +82,11 @@ def numbers(n: int) -> str:
     return f"X = [\n{rows},\n]\n{lines(1)}"
 
 
+def constants(n: int) -> str:
+    """Names that `fmt` aligns, all of them neighbours."""
+    return "".join(f"C{i} = {i + 1}\n" for i in range(n)) + lines(1)
+
+
 def cells(n: int) -> str:
     values = ", ".join(str(i + 1) for i in range(n))
     return (
@@ -235,6 +240,7 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "summary joined": (joined, command("summary")),
     "fmt lines": (lines, command("fmt", "--check")),
     "fmt numbers": (numbers, command("fmt", "--check")),
+    "fmt constants": (constants, command("fmt", "--check")),
     "view": (lines, command("view", "-o", "OUT")),
     "hints": (stages, hinted),
     "hints of blocks": (used, hinted),

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from trees import leaves
+from work import lines_run
 
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
@@ -16,7 +17,7 @@ from netdsl.weights import orders
 from netdsl.weights.align import Search
 from netdsl.weights.match import Mapping, Matching, match
 from netdsl.weights.names import comes_before, concepts, earlier, is_final, is_repeated, lettered, stamp, tokens
-from netdsl.weights.orders import MOST_ORDERS, Exhausted, Order, Orders, Rule, family
+from netdsl.weights.orders import MOST_ORDERS, MOST_PARTS, Exhausted, Order, Orders, Rule, family
 from netdsl.weights.slots import Shape, Slot, Unit, spelled, units
 from netdsl.weights.tree import Node
 
@@ -213,6 +214,27 @@ def test_shapes_show_which_numbers_say_no_order(widths: tuple[int, ...], names: 
     else:
         assert found.complete
         assert [m.foreign.key.split(".")[-2] for m in found.matches] == names.split()
+
+
+def row(n: int) -> Matching:
+    """Layers that numbers tell apart, in a file without any order, and a last one without a number."""
+    shapes: dict[str, Shape] = {"head": (3, 4)} | {f"l{i}": (4, 4) for i in reversed(range(n))}
+    return matched(chain(*[4] * n, 3), shapes)
+
+
+def test_a_long_row_of_numbered_layers_is_aligned_in_linear_work() -> None:
+    few, many = (lines_run(lambda n=n: row(n)) for n in (40, 160))  # type: ignore[misc]
+    assert many < 4**1.2 * few
+    assert row(MOST_PARTS + 50).complete
+
+
+def test_more_parts_than_are_tried_are_no_other_order() -> None:
+    """What was not tried is not said not to fit."""
+    draw = Random(0)
+    names = {"".join(draw.choice("ghijklmnop") for _ in range(6)) for _ in range(MOST_PARTS + 20)}
+    found = matched(chain(*[4] * len(names)), dict.fromkeys(names, (4, 4)))
+    assert not found.complete
+    assert found.reasons[0].startswith("too many orders")
 
 
 @pytest.mark.parametrize("names", [("before", "after"), ("input", "output"), ("reduce", "expand"), ("one", "other")])
