@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from netdsl.recipe.metrics import METRICS
+from netdsl.cli.failure import note
+from netdsl.recipe.metrics import METRICS, described
 from netdsl.render.output import print_json
 from netdsl.render.paint import named
 
@@ -40,19 +41,18 @@ def run(args: argparse.Namespace) -> int:
 
         trained = open_trained(Path(args.model), args.onnx)
         wanted = tuple(m for m in args.metrics.split(",") if m)
-        result = measure(trained, args.data, wanted)
+        result = measure(trained, args.data, wanted, note)
     if args.json:
         print_json(result)
     else:
         names = class_names(trained, len(result.get("per_class", trained.classes)))
-        print("\n".join(_lines(result, tuple(map(named, names)))))
+        print("\n".join(_lines(result, tuple(map(named, names)), trained.task)))
     return 0
 
 
-def _lines(result: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
-    from netdsl.training.entry import described
-
-    lines = [described(result)]
+def _lines(result: dict[str, Any], classes: tuple[str, ...], task: str) -> list[str]:
+    every = result.get("held_out_of", 0)
+    lines = [described(result, task) + (f", held out of {every:,}" if every else "")]
     lines += _per_class(result, classes)
     width = max([len(str(n)) for row in result.get("confusion", ()) for n in row], default=1)
     for name, row in zip(classes, result.get("confusion", ()), strict=False):

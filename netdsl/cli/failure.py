@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.render.paint import visible
 
 OK, WRONG, USAGE = 0, 1, 2
 """Exit codes: all is well; the spec or the check is wrong; the call is wrong, or a file cannot be read or written."""
@@ -49,3 +51,8 @@ def unreadable(path: str, error: OSError) -> Refused:
     if isinstance(error, FileNotFoundError):
         return Refused((diagnostic("no-such-file", f"there is no file {path}"),))
     return Refused((diagnostic("unreadable", f"cannot read {path}: {error.strerror or error}"),))
+
+
+def note(text: str) -> None:
+    """Say, beside what is printed, what whoever reads it should know."""
+    print(f"note: {visible(text)}", file=sys.stderr)

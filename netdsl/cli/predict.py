@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netdsl.cli.failure import Failure
+from netdsl.cli.failure import Failure, note
 from netdsl.cli.files import check_apart, write
 from netdsl.cli.numbers import whole
 from netdsl.render.output import csv_text, json_text, print_json
@@ -69,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
         trained = _opened(Path(args.model), args.mc)
         masks = None if file is not None else _folder(output, trained.task)
-        wanted = Wanted(args.top, args.probabilities, bool(args.mc), args.invert, args.batch, masks, args.net_size)
+        wanted = Wanted(
+            args.top, args.probabilities, bool(args.mc), args.invert, args.batch, masks, args.net_size, note
+        )
         _give(predict(trained, [Path(p) for p in args.inputs], wanted), file, args.json)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from netdsl.inference.dates import days, is_date, is_time
 from netdsl.inference.errors import DataError
 from netdsl.inference.notations import check_notation, or_names
+from netdsl.render.numbers import plural
 
 Raw = dict[str, np.ndarray]
 """Columns by name: numbers as float64 (NaN where one is missing), or texts as objects (None)."""
@@ -57,6 +59,17 @@ class Column(Struct, frozen=True):
         """A note on numbers that are missing."""
         gone = int(np.isnan(self.found(raw)).sum())
         return [f"`{self.name}`: {gone:,} missing, filled with the mean {self.fill:g}"] if gone else []
+
+    def replaced(self, raw: np.ndarray) -> list[str]:
+        """A note on what is replaced: numbers that are missing, values of a category that were not trained on."""
+        if not self.is_category:
+            return self.filled(raw)
+        known = {*self.values} - {*self.unseen}
+        count = Counter(text for text in as_texts(raw) if text is not None and text not in known)
+        if not count:
+            return []
+        rows = plural(count.total(), "row") + (" has a value" if count.total() == 1 else " have values")
+        return [f"`{self.name}`: {rows} that no training row has, taken for missing: {listed([*count][:5])}"]
 
     def numbers(self, raw: np.ndarray) -> np.ndarray:
         """The column's numbers, float32 [N]."""
@@ -329,7 +342,12 @@ def described(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[
     said = [f"{len(numbers)} columns of numbers" + _counted(categories)]
     if dates := [c.name for c in numbers if c.is_dated]:
         said.append(f"{listed(dates)}: dates, counted in days from the first one to train on")
-    return [*said, *(note for c in numbers for note in c.filled(raw[c.name]))]
+    return [*said, *replaced(columns, raw)]
+
+
+def replaced(columns: Sequence[Column], raw: Mapping[str, np.ndarray]) -> list[str]:
+    """Notes about values of a table that the net sees as others."""
+    return [note for c in columns for note in c.replaced(raw[c.name])]
 
 
 def _counted(categories: Sequence[Column], most: int = 6) -> str:

@@ -25,7 +25,7 @@ Prediction = dict[str, Any]
 class Wanted(Struct, frozen=True):
     """The options of a prediction. `top`: so many classes; `every`: the probabilities of all; `deviation`: of a net
     that draws; `batch`: samples at once; `masks`: the folder that masks are written to; `net_size`: as
-    large as the net gives them, not as their images."""
+    large as the net gives them, not as their images; `tell` hears of values that are taken for others."""
 
     top: int = 1
     every: bool = False
@@ -34,13 +34,14 @@ class Wanted(Struct, frozen=True):
     batch: int = 32
     masks: Path | None = None
     net_size: bool = False
+    tell: Callable[[str], object] = str
 
 
 def predict(trained: Trained, paths: Iterable[Path], wanted: Wanted = Wanted()) -> Iterator[Prediction]:  # noqa: B008
     """Predict the samples of some files, one after the other. Raises DataError."""
     masks = MaskFiles(wanted.masks, wanted.net_size) if wanted.masks is not None else None
     compute = trained.compute if wanted.deviation else averaged(trained)
-    for batch in batches(samples(trained, paths, wanted.invert), wanted.batch):
+    for batch in batches(samples(trained, paths, wanted.invert, wanted.tell), wanted.batch):
         inputs = (np.concatenate(x) for x in zip(*(s.inputs for s in batch), strict=True))
         first, *others = _outputs(trained, _computed(compute, inputs, batch[0].name), wanted)
         for i, sample in enumerate(batch):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
 
 from netdsl.inference.arrays import beyond, load_array, load_arrays
-from netdsl.inference.columns import Input, encoded, for_inputs
+from netdsl.inference.columns import Input, encoded, for_inputs, replaced
 from netdsl.inference.errors import DataError
 from netdsl.inference.graphs import load_graphs
 from netdsl.inference.images import Frame, ImageView, Least, filled, images_below, open_image, whole_size
@@ -33,8 +33,11 @@ class Sample(Struct, frozen=True, eq=False):
     frame: Frame | None = None
 
 
-def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> Iterator[Sample]:
-    """The samples in some files, in order: an image each, a row each of arrays and tables. Raises DataError."""
+def samples(
+    trained: Trained, paths: Iterable[Path], invert: bool = False, tell: Callable[[str], object] = str
+) -> Iterator[Sample]:
+    """The samples in some files, in order: an image each, a row each of arrays and tables. `tell` hears of values that
+    are taken for others. Raises DataError."""
     for path in paths:
         if takes_graphs(trained):
             yield from _graphs(trained, path)
@@ -50,7 +53,7 @@ def samples(trained: Trained, paths: Iterable[Path], invert: bool = False) -> It
         elif trained.task == "tokens":
             yield _text(trained, path)
         elif path.suffix in TABLES:
-            yield from _rows(path, _table(trained, path))
+            yield from _rows(path, _table(trained, path, tell))
         else:
             yield _image(trained, path, invert)
 
@@ -218,13 +221,16 @@ def as_floats(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
 
 
-def _table(trained: Trained, path: Path) -> tuple[np.ndarray, ...]:
+def _table(trained: Trained, path: Path, tell: Callable[[str], object]) -> tuple[np.ndarray, ...]:
     """The rows of a table, by the columns that the net was trained on."""
     if not trained.columns:
         raise DataError("unfit-input", f"{path} is a table, and the net was not trained on one")
     component: Columns = ParquetTable(file=str(path), target="") if path.suffix == ".parquet" else trained.written
     categories = {c.name for c in trained.columns if c.is_category}
-    table = encoded(load_columns(path, component, categories), trained.columns, str(path))
+    raw = load_columns(path, component, categories)
+    table = encoded(raw, trained.columns, str(path))
+    for note in replaced(trained.columns, raw):
+        tell(f"{path}: {note}")
     return for_inputs(table, trained.inputs, str(path))
 
 

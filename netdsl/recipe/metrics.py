@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
@@ -97,6 +97,11 @@ def said(name: str, value: float, digits: str = ".4f") -> str:
     return f"{value:.2%}" if name in METRICS and METRICS[name].fraction else format(value, digits)
 
 
+def counted(count: int, task: str, which: str = "") -> str:
+    """The number of samples that an evaluation counts: `120 test samples`, and of graphs `1 node`."""
+    return f"{count:,} {which}{'node' if task in NODES else 'sample'}{'s' * (count != 1)}"
+
+
 def title(name: str) -> str:
     """The name of a metric for readers."""
     return METRICS[name].said if name in METRICS else name
@@ -107,3 +112,12 @@ def headline(task: str) -> str:
     if task in NUMBERS:
         return "rmse"
     return {"mask": "mean_iou", "tokens": "loss", "pairs": "loss"}.get(task, "top1")
+
+
+def described(result: dict[str, Any], task: str) -> str:
+    """Metrics in one line."""
+    parts = []
+    for name, value in result.items():
+        if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
+            parts.append(f"{title(name)} {said(name, value)}")
+    return ", ".join(parts) + f" on {counted(result['n'], task)}"

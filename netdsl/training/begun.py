@@ -21,7 +21,7 @@ from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
 from netdsl.pipeline import Net
 from netdsl.plugins.used import used
-from netdsl.recipe.metrics import said, title
+from netdsl.recipe.metrics import described
 from netdsl.recipe.schema import Recipe
 from netdsl.render.paint import visible
 from netdsl.training.callbacks import Callbacks
@@ -43,7 +43,7 @@ from netdsl.training.kernels.memory import resident
 from netdsl.training.report.csv_log import write_csv_log
 from netdsl.training.report.live import Live, notebook_display
 from netdsl.training.report.page import write_report
-from netdsl.training.report.progress import Progress
+from netdsl.training.report.progress import Progress, how_it_ended
 from netdsl.training.setup import (
     Prepared,
     begin_folder,
@@ -147,6 +147,8 @@ class Begun(Struct, eq=False):
             return INTERRUPTED
         if loop.feed.ahead is not None:
             say(loop.feed.ahead.said())
+        for line in how_it_ended(loop):
+            say(line)
         result = finish(self.prepared, loop, self.folder)
         loop.release()
         if loop.ranks.first:
@@ -354,16 +356,19 @@ def _about(request: Request, prepared: Prepared, environment: dict[str, Any]) ->
 def _deliver(
     request: Request, prepared: Prepared, about: About, folder: Path, result: dict[str, Any], say: Show
 ) -> None:
-    say(f"test: {described(result)}")
+    say(f"test: {described(result, about.task)}")
+    wrong: ExportError | None = None
     if request.onnx:
         try:
             result |= _onnx(prepared, about, folder, say)
         except ExportError as error:
-            if error.diagnostic.code not in FORMLESS:
-                raise
-            say(f"no {files.ONNX}: {error.message}")
+            wrong = error
     files.write_json(folder / files.ABOUT, replace(about, result=result))
     write_report(folder, prepared, result, about, request.samples)
+    if wrong is not None:  # what was trained is kept, whatever came of the file
+        if wrong.diagnostic.code not in FORMLESS:
+            raise wrong
+        say(f"no {files.ONNX}: {wrong.message}")
     say(f"{result['seconds']:.1f} s; everything is in {folder}")
 
 
@@ -386,14 +391,6 @@ def _onnx(prepared: Prepared, about: About, folder: Path, say: Show) -> dict[str
     difference = largest_difference(module, forward, test, at_once(prepared.recipe))
     if test.streams:
         say("onnxruntime: the file begins each window with states of 0, which are carried in the run")
-    say(f"onnxruntime: {described(theirs)}; largest difference from torch {difference:.1e} of the largest output")
+    apart = f"largest difference from torch {difference:.1e} of the largest output"
+    say(f"onnxruntime: {described(theirs, data.task)}; {apart}")
     return {"onnx": theirs, "onnx_difference": difference}
-
-
-def described(result: dict[str, Any]) -> str:
-    """Metrics in one line."""
-    parts = []
-    for name, value in result.items():
-        if isinstance(value, float) and name not in ("seconds", "onnx_difference"):
-            parts.append(f"{title(name)} {said(name, value)}")
-    return ", ".join(parts) + f" on {result['n']:,} sample{'s' * (result['n'] != 1)}"

@@ -13,7 +13,6 @@ from netdsl.pipeline import Net
 from netdsl.recipe.schema import Recipe
 from netdsl.training.begun import Request as Request
 from netdsl.training.begun import Show, begun, choose_arithmetic, choose_threads, written_arguments
-from netdsl.training.begun import described as described
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.data.prefetch import deaths_in_words
 from netdsl.training.data.ragged import check_batches

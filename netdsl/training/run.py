@@ -10,11 +10,11 @@ from typing import Any, Unpack
 from torch import nn
 
 from netdsl.diagnostics.diagnostic import diagnostic, did_you_mean
+from netdsl.recipe.metrics import described
 from netdsl.recipe.schema import Recipe
 from netdsl.render.markup import escape
 from netdsl.training.checkpoints import run_dir as files
 from netdsl.training.checkpoints.run_dir import About
-from netdsl.training.entry import described
 from netdsl.training.errors import TrainingError
 from netdsl.training.from_python import Wishes, go_on, in_words
 from netdsl.training.opened import open_trained
@@ -84,7 +84,7 @@ class Run:
 
     def __repr__(self) -> str:
         about = self.about
-        said = described(dict(about.result)) if about.result else "not ended"
+        said = described(dict(about.result), about.task) if about.result else "not ended"
         return f"{about.net} on {about.data}: {said}; {self.folder}"
 
     def plot(self, *names: str) -> Plot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,15 @@ from netdsl.training.recurrent_states import as_streams
 from netdsl.training.setup import evaluator_of
 from netdsl.training.test_time import averaged
 
+HELD_OUT_OF = "held_out_of"
+"""In a result on other data: how many samples they have, where a part of them was drawn to test on."""
 
-def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict[str, Any]:
+
+def measure(
+    trained: Opened, data: str | None, metrics: tuple[str, ...], tell: Callable[[str], object] = str
+) -> dict[str, Any]:
     """The metrics of the run's recipe and others, on the test split of the run's data, or of other data written as in a
-    recipe. Raises DataError."""
+    recipe, of which `tell` hears the notes. Raises DataError."""
     known = arguments(Recipe)["metrics"].kind.annotation
     try:
         wanted = msgspec.convert(metrics, known)
@@ -46,12 +52,16 @@ def measure(trained: Opened, data: str | None, metrics: tuple[str, ...]) -> dict
             f"metrics: {', '.join(METRICS)}",
         ) from None
     found = data_of(trained, data)
+    drawn_from = len(found.train) + len(found.test) if data is not None and found.drawn else 0
     check_metrics(wanted, found)
+    for note in found.notes if data is not None else ():
+        tell(note)
     own = (m for m in trained.recipe.metrics if task_of(found) in METRICS[m].tasks)
     recipe = replace(trained.recipe, metrics=tuple(dict.fromkeys((*own, *wanted))))
     found = as_streams(replace(found, units=trained.units), recipe)
     forward = averaged(trained.forward, recipe)
-    return evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)
+    result = evaluator_of(recipe, found, trained.kept, module=trained.module)(forward, found.test)
+    return {**result, HELD_OUT_OF: drawn_from} if drawn_from else result
 
 
 def data_of(trained: Opened, written: str | None) -> DataSet:

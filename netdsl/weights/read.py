@@ -119,7 +119,9 @@ def _safetensors(path: str, inside: str | None) -> Found:
     with open(path, "rb") as file:
         content = file.read()
     try:
-        return {name: _array(path, name, view) for name, view in deserialize(content)}, "", ()  # type: ignore[no-untyped-call]
+        found = {name: _array(path, name, view) for name, view in deserialize(content)}  # type: ignore[no-untyped-call]
+        order = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # `deserialize` gives them in any
+        return {name: found[name] for name in order if name in found}, "", ()
     except (SafetensorError, ValueError) as error:
         raise WeightsError("unreadable-weights", f"{path} is not a whole safetensors file: {error}") from None
 

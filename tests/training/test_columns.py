@@ -454,3 +454,24 @@ def test_a_column_without_a_name(tmp_path: Path) -> None:
         read(file, ignore=())
     assert "to_csv(index=False)" in (found.value.hint or "")
     assert [c.name for c in read(file, ignore=("",)).columns] == ["size"]
+
+
+def test_values_that_are_taken_for_others_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By `predict` and by `eval` of other data, which says too how much of a file it measured."""
+    rows = [[i / 8, "AB"[i % 2], i / 4] for i in range(20)]
+    write(tmp_path / "t.csv", ["a", "b", "y"], rows)
+    write(tmp_path / "p.csv", ["a", "b", "y"], [*rows, ["", "new", 1.5], [1, "", 1.5], [2, "C", 1], [2, "C", 3]])
+    (tmp_path / "n.net").write_text("net N {\n  input x [4]\n  linear(1)\n}\n")
+    run, data = str(tmp_path / "run"), f'csv("{tmp_path}/%s.csv", target="y")'
+    train = ["train", f"{tmp_path}/n.net", "--recipe", "none", "--data", data % "t", "--set", "loss=mse", "-q"]
+    assert main([*train, "-o", run]) == 0
+    said = "`b`: 3 rows have values that no training row has, taken for missing: `new`, `C`"
+    for command in (["predict", run, f"{tmp_path}/p.csv"], ["eval", run, "--data", data % "p"]):
+        capsys.readouterr()
+        assert main(command) == 0
+        out, err = capsys.readouterr()
+        assert said in err
+        assert "`a`: 1 missing, filled with the mean" in err
+        assert (" on 5 samples, held out of 24" in out) == (command[0] == "eval")
+    assert main(["eval", run]) == 0
+    assert capsys.readouterr()[0].endswith("on 4 samples\n")

@@ -30,6 +30,7 @@ from netdsl.training.optim.averages import Averages
 from netdsl.training.optim.ema import Average, effective_decay
 from netdsl.training.optim.gradients import clip
 from netdsl.training.regularization import time_rate
+from netdsl.training.report.progress import how_it_ended
 
 EVERYTHING = """
 steps = 20
@@ -433,6 +434,11 @@ def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
     loop.run()
     assert loop.state.stopped
     assert loop.state.step == 4 * loop.per_epoch
+    first, second = how_it_ended(loop)
+    assert first.startswith(
+        f"stopped early at step {loop.state.step} of {loop.total:,}: loss has not improved for 3 ev"
+    )
+    assert second == f"the weights are those of step {loop.per_epoch}, the best evaluation"
     assert files.load_tensors(tmp_path / "best.safetensors")[1] == {"step": loop.per_epoch}
     again = loop_of(fields, tmp_path)
     again.restore()

@@ -48,6 +48,16 @@ recipe Rr for R {
   epochs = 1
   loss   = mse
 }
+net G {
+  input nodes [N, 3]
+  input edges [2, E] int64
+  nodes -> linear(2)
+}
+recipe Rg for G {
+  data   = graphs("g.npz")
+  epochs = 1
+  loss   = mse
+}
 """
 
 
@@ -57,14 +67,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("samples")
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     np.savez(here / "r.npz", x=x, y=x[:, :2])
+    numbers = 1000 * x[:, :2]
+    numbers[3:, 0], numbers[1] = np.nan, np.nan
+    edges, divided = np.zeros((2, 1), np.int64), np.arange(50) % 2 == 1
+    np.savez(here / "g.npz", features=x, edges=edges, sizes=[7, 3, 40], labels=numbers, train=divided)
     (here / "n.net").write_text(SPEC)
-    for name in ("Rc", "Rm", "Rr"):
+    for name in ("Rc", "Rm", "Rr", "Rg"):
         assert main(["train", f"{here}/n.net:{name}", "-q", "--no-onnx", "-o", str(here / name)]) == 0
     return here
 
 
 def page(folder: Path, name: str) -> str:
     return (folder / name / "report.html").read_text()
+
+
+def test_each_node_with_a_number_is_a_dot(folder: Path) -> None:
+    """Of graphs of unlike sizes: the nodes of the test split are every other one, and two of them have both numbers."""
+    shown = page(folder, "Rg")
+    assert [chart.count("<circle") for chart in shown.split("<svg") if ">truth<" in chart] == [2, 25]
+    assert "25 test nodes" in shown
+    assert "on 24 training nodes" in shown
 
 
 def test_grad_cam_is_that_of_the_paper() -> None:

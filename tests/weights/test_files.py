@@ -325,3 +325,11 @@ def test_an_average_beside_the_weights_is_said(tmp_path: Path) -> None:
     assert read_file(path).beside == ("ema",)
     asked = read_file(path, "ema")
     assert (asked.beside, asked.tensors["fc.weight"].max()) == ((), 2)
+
+
+def test_tensors_of_a_safetensors_file_come_in_its_order(tmp_path: Path) -> None:
+    """Notes and matchings follow that order: it is no hash's, which differs from one process to the next."""
+    save_file({f"layer{i}.weight": torch.full((3,), float(i)) for i in range(40)}, tmp_path / "w.safetensors")
+    header = (tmp_path / "w.safetensors").read_bytes()
+    names = list(json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")]))
+    assert list(read_file(str(tmp_path / "w.safetensors")).tensors) == [n for n in names if n != "__metadata__"]

@@ -26,6 +26,7 @@ from netdsl.inference.columns import (
     is_missing,
     is_number,
     listed,
+    replaced,
 )
 from netdsl.inference.dates import is_date
 from netdsl.inference.notations import check_notation
@@ -74,7 +75,9 @@ def table_of(
     columns = known.columns if known else _columns(source, raw, rows, where)
     target, classes = _targets(source, raw, where, known.classes if known else None)
     train = Split(_inputs(raw, columns, where), target, groups=own, ordered=source.ordered)
-    notes = described(columns, raw) + doubtful_columns(() if known else columns, source.targets, raw)
+    notes = replaced(columns, raw)
+    if not known:
+        notes = described(columns, raw) + doubtful_columns(columns, source.targets, raw)
     if test is None:
         parts = train.subset(rows), train.subset(left)
     else:

@@ -121,17 +121,16 @@ def masks(forward: Callable[..., Any], chunks: Chunks, classes: int, worst: int)
 
 @torch.no_grad()
 def predictions(
-    forward: Callable[..., Any], chunks: Chunks, samples: int, most: int, outputs: int
+    pairs: Iterable[tuple[Tensor, Tensor]], rows: Tensor, width: int, outputs: int
 ) -> tuple[Tensor, Tensor]:
-    """The first `outputs` targets and outputs of up to `most` of the `samples`, spread over the split: [N, F] each."""
-    count = min(most, samples)
-    rows = [i * samples // count for i in range(count)]
-    pairs: list[list[list[float]]] = []
+    """Of `pairs` of tensors, which hold rows of `width` numbers one behind the other: the first `outputs` numbers of
+    some rows, rising, [N, F] of either side."""
+    found: list[list[list[float]]] = []
     start = 0
-    for inputs, target in chunks:
-        here = [r - start for r in rows if start <= r < start + len(target)]
-        both = torch.stack([x.flatten(1)[here].float() for x in (target, first_output(forward(*inputs)))])
-        pairs += both[:, :, :outputs].transpose(0, 1).tolist()
-        start += len(target)
-    truth, guess = torch.tensor(pairs).unbind(1)
-    return truth, guess
+    for pair in pairs:
+        both = torch.stack([x.reshape(-1, width).float() for x in pair], 1)
+        here = rows[(rows >= start) & (rows < start + len(both))] - start
+        found += both[here.to(both.device), :, :outputs].tolist()
+        start += len(both)
+    one, other = torch.tensor(found).unbind(1)
+    return one, other

@@ -9,11 +9,12 @@ from typing import Any
 
 from netdsl.ir.model import Program
 from netdsl.recipe.component import component_name
-from netdsl.recipe.metrics import headline, said, title
+from netdsl.recipe.metrics import counted, headline, said, title
 from netdsl.recipe.retention import Best, Improving
 from netdsl.recipe.schema import DEFAULT_EPOCHS, Recipe
 from netdsl.render.figure import address
 from netdsl.render.markup import escape
+from netdsl.render.numbers import plural
 from netdsl.training.checkpoints.format import write_atomic
 from netdsl.training.checkpoints.run_dir import RECIPE, About, read_log
 from netdsl.training.report.charts import charts
@@ -54,11 +55,11 @@ def write_report(
 
 def _headline(prepared: Prepared, result: dict[str, Any], trained_on: bool) -> str:
     """The number that counts: of the test split, and of samples that were trained on."""
-    main = headline(prepared.data.task)
+    main = headline(task := prepared.data.task)
     value, name = result.get(main, result["loss"]), title(main) if main in result else "loss"
-    parts = [f"{_number(main, value)} <span class=soft>{name} on {result['n']:,} test samples</span>"]
+    parts = [f"{_number(main, value)} <span class=soft>{name} on {counted(result['n'], task, 'test ')}</span>"]
     if trained_on and main in result and (trained := on_training_samples(prepared)):
-        said = f"{_number(main, trained[main])} on {trained['n']:,} training samples"
+        said = f"{_number(main, trained[main])} on {counted(trained['n'], task, 'training ')}"
         parts.append(f"<span class=soft>, {said}</span>")
     return f"<p class=big>{''.join(parts)}</p>"
 
@@ -71,7 +72,7 @@ def _summary(prepared: Prepared, result: dict[str, Any], about: About, trained_o
     facts = {
         "recipe": recipe.name,
         "parameters": f"{sum(p.numel() for p in prepared.module.parameters()):,}",
-        "trained on": f"{len(prepared.train):,} samples",
+        "trained on": plural(len(prepared.train), "sample"),
         "weights": shown_weights(recipe),
         "length": f"{length} of batches of {recipe.batch:,}",
         "optimizer": f"{component_name(recipe.optimizer)}, lr {recipe.optimizer.lr:g}",

@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from netdsl.recipe.metrics import said
+from netdsl.recipe.metrics import said, title
+from netdsl.recipe.retention import Best
+from netdsl.render.numbers import plural
 from netdsl.render.terminal import unguarded
 from netdsl.training.kernels.memory import resident
+
+if TYPE_CHECKING:
+    from netdsl.training.trainer import Trainer
 
 
 class Progress:
@@ -99,3 +104,15 @@ def left(spent: float, done: int, todo: int) -> str:
     seconds = round(spent / max(1, done) * todo)
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours}:{minutes:02d}:{seconds % 60:02d} left" if hours else f"{minutes}:{seconds % 60:02d} left"
+
+
+def how_it_ended(loop: Trainer) -> list[str]:
+    """Lines about what the recipe leaves open: that training stopped early, and which weights are measured."""
+    state, recipe, found = loop.state, loop.recipe, list[str]()
+    if state.stopped and recipe.stop is not None and state.step < loop.total:
+        waited = plural(recipe.stop.patience, "evaluation")
+        where = f"step {state.step:,} of {loop.total:,}"
+        found.append(f"stopped early at {where}: {title(loop.metric)} has not improved for {waited}")
+    if isinstance(recipe.evaluated, Best) and state.best_step != state.step:
+        found.append(f"the weights are those of step {state.best_step:,}, the best evaluation")
+    return found

@@ -12,7 +12,7 @@ from torch import Tensor
 from netdsl.inference.masks import class_colors
 from netdsl.inference.predictions import value_names
 from netdsl.inference.trained import targets_of
-from netdsl.recipe.metrics import label_names, title
+from netdsl.recipe.metrics import NODES, NUMBERS, label_names, title
 from netdsl.render.markup import escape
 from netdsl.training.data.dataset import Split
 from netdsl.training.data.graphs import by_graph
@@ -61,14 +61,14 @@ def _single(prepared: Prepared) -> list[str]:
         return _classes(prepared)
     if data.task == "mask":
         return _masks(prepared)
-    return _numbers(prepared) if data.task == "numbers" else []
+    return _numbers(prepared) if data.task in NUMBERS else []
 
 
 def on_training_samples(prepared: Prepared) -> dict[str, Any]:
     """The metrics on some samples that the net was trained on, not augmented: as many as the test split has, up to
-    MOST, spread over the split. Empty where windows of a text follow each other, for graphs and for pairs."""
+    MOST, spread over the split. Empty where windows of a text follow each other, and for pairs."""
     train, data = prepared.train, prepared.data
-    if train.streams or train.graphs is not None or data.task == "pairs" or not len(train):
+    if train.streams or data.task == "pairs" or not len(train):
         return {}
     count = min(len(train), len(data.test), MOST)
     rows = torch.arange(count, device=train.target.device) * len(train) // count
@@ -79,12 +79,18 @@ def on_training_samples(prepared: Prepared) -> dict[str, Any]:
 
 @torch.no_grad()
 def _numbers(prepared: Prepared) -> list[str]:
-    """Predictions over the truth, a chart for each output."""
-    test = _test(prepared)
-    truth, guess = predictions(_forward(prepared, test), _chunks(prepared, test), len(test), DOTS, OUTPUTS)
-    names = value_names(targets_of(prepared.recipe), prepared.data.train.target[0].numel())
+    """Predictions over the truth, a chart for each output. Of nodes, each that has a number is a row of the targets."""
+    test, of_nodes = _test(prepared), prepared.data.task in NODES
+    width = prepared.data.train.target.shape[-1] if of_nodes else prepared.data.train.target[0].numel()
+    known = test.target.isfinite().flatten(0, 1).any(1).nonzero()[:, 0] if of_nodes else torch.arange(len(test))
+    count = min(DOTS, len(known))
+    forward = averaged(prepared.module, prepared.recipe)
+    pairs = (test.by_sample(first_output(forward(*x)), y) for x, y in _chunks(prepared, test))
+    guess, truth = predictions(pairs, known.cpu()[torch.arange(count) * len(known) // count], width, OUTPUTS)
+    names = value_names(targets_of(prepared.recipe), width)
     charts = [scatter(names[i], truth[:, i].tolist(), guess[:, i].tolist()) for i in range(truth.shape[1])]
-    note = "<p class=soft>Each dot is a test sample; on the line, the prediction is the truth.</p>"
+    what = "node of the test split" if of_nodes else "test sample"
+    note = f"<p class=soft>Each dot is a {what}; on the line, the prediction is the truth.</p>"
     return [f"<h2>Predictions</h2>{note}<div class=charts>{''.join(charts)}</div>"]
 
 

@@ -18,6 +18,8 @@ Series = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 36
 """The margins of a chart, in pixels."""
+DIGIT = 6.5
+"""How wide a digit is, in pixels, at most."""
 
 
 def curves(title: str, series: Mapping[str, Series], noisy: bool = True, named: bool = True) -> str:
@@ -95,10 +97,17 @@ class _Frame:
         for value in self.y:
             at = self.up(value)
             parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" class="right">{value:.4g}</text>')
-        below = f'y="{HEIGHT - 18}" class="middle"'
-        parts += [f'<text x="{self.across(value):.1f}" {below}>{value:,.6g}</text>' for value in self.x]
+            parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" class="right">{_mark(value)}</text>')
+        for text, value in zip(map(_mark, self.x), self.x, strict=True):
+            inside = min(self.across(value), WIDTH - DIGIT * len(text) / 2)
+            parts.append(f'<text x="{inside:.1f}" y="{HEIGHT - 18}" class="middle">{text}</text>')
         return [*parts, f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" class="right">{below_it}</text>']
+
+
+def _mark(value: float) -> str:
+    """The number at a mark of an axis, no wider than the margin: 500,000, and 2e+06."""
+    text = f"{value:,.6g}"
+    return text if len(text) * DIGIT <= LEFT - 6 else f"{value:.4g}"
 
 
 def smoothed(line: Series, least: int = 40) -> Series:
