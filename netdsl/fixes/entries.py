@@ -8,8 +8,10 @@ from keyword import kwlist
 
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.calls import parts
+from netdsl.fixes.nearby import near_calls
 from netdsl.fixes.quoted import Change
 from netdsl.fixes.slips import line_of
+from netdsl.syntax.parse import GAP
 from netdsl.syntax.words import words
 
 Candidate = tuple[str, list[Change], bool]
@@ -21,6 +23,10 @@ _EXPONENT = re.compile(r"(\d+(?:\.\d+)?)e(-?\d*\.\d+)")
 def completed(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """The rest of a line in which the syntax ends too early."""
     assert mistake.at is not None
+    yield from _usual(text, mistake)
+    gap = GAP.match(text, mistake.at.span.end) if mistake.at.text == "residual" else None
+    if gap is not None:
+        yield "`{` ends the line of its head", [(*gap.span(), " ")], True
     if mistake.code != "syntax":
         return
     first, last = line_of(text, mistake.at.span.start)
@@ -35,6 +41,23 @@ def completed(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     if word in kwlist:
         begun = sorted(n for n in words(text) if n.startswith(word) and n not in (word, *kwlist))
         yield from (("", [(span.start, span.end, name)], True) for name in begun[:2])
+
+
+def _usual(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """A layer with what it lacks as it usually is, with its numbers the other way round, or one that takes them."""
+    for call in near_calls(text, mistake):
+        bare = [a.text for a in call.given if not a.name and a.text.isdigit()]
+        if call.name == "conv" and mistake.code == "missing-argument" and len(call.given) == 1:
+            said = f"conv({call.given[0].text}, 3)"
+            yield f"usual is `{said}`", [(call.start, call.end, said)], False
+        if call.name == "conv" and mistake.code == "even-kernel" and len(bare) > 1 and int(bare[0]) < int(bare[1]):
+            first, second = call.given[:2]
+            said = f"conv({second.text}, {first.text})"
+            changes = [(first.start, first.end, second.text), (second.start, second.end, first.text)]
+            yield f"channels stand before the kernel: `{said}`", changes, False
+        if call.name == "relu" and mistake.code == "too-many-arguments" and len(call.given) == 1:
+            said = f"leaky_relu({call.given[0].text})"
+            yield f"a slope below 0 is that of `{said}`", [(call.start, call.end, said)], False
 
 
 def _first_value(text: str, path: str) -> str:

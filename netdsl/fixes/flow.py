@@ -51,10 +51,14 @@ def _without_name(text: str, said: re.Match[str], names: tuple[str, ...]) -> Ite
     if len(used) != 1 or _is_declared(text[: said.start(1)], used[0]):
         return
     start, end = said.span("value")
-    value = _changed(text, start, end)
-    name = re.compile(rf"(\"[^\"]*\"|'[^']*')|(?<![\w.]){used[0]}\b(?!\s*=(?!=))")
-    code = name.sub(lambda found: found[1] or "it", value)
+    code = _as_it(_changed(text, start, end), used[0])
     yield [(said.start(1), end, _after_it(sign, code) if sign else _BEGUN.sub("", code, count=1) or "it")]
+
+
+def _as_it(code: str, name: str) -> str:
+    """Code with `it` for a name, but in texts and where it names an argument."""
+    word = re.compile(rf"(\"[^\"]*\"|'[^']*')|(?<![\w.]){name}\b(?!\s*=(?!=))")
+    return word.sub(lambda found: found[1] or "it", code)
 
 
 def _after_it(sign: str, code: str) -> str:
@@ -91,6 +95,7 @@ def unpacked(text: str, first: int, last: int) -> Iterator[list[Change]]:
             yield [(start, end, said)]
             calling = next((c for c in calls(said) if c.arguments is not None), None)
             for a, b, way in ways(said, calling) if calling is not None else ():
-                changed = said[:a] + way + said[b:]
-                yield [(start, end, changed)]
-                yield [(start, end, f"{names} = {_BEGUN.sub('', changed[len(names) + 3 :], count=1)}")]
+                value = (said[:a] + way + said[b:]).removeprefix(f"{names} = ")
+                unnamed = [n for n in TENSORS if not _is_declared(text[:first], n)]
+                for code in dict.fromkeys((value, *(_as_it(value, n) for n in unnamed))):
+                    yield [(start, end, f"{names} = {_BEGUN.sub('', code, count=1)}")]

@@ -13,7 +13,7 @@ from msgspec.structs import fields
 from netdsl.fixes.calls import Argument, calls
 from netdsl.fixes.habits import HABITS, Habit, exact, habit_of, loose
 from netdsl.fixes.tensors import shaped
-from netdsl.fixes.written import batchless, call, is_plain, shown, value, word
+from netdsl.fixes.written import batchless, call, shown, value, word
 from netdsl.ops import REGISTRY
 
 DEFAULTS = {"maxpool": "2", "avgpool": "2", "upsample": "2"}
@@ -30,6 +30,9 @@ WRAPPERS: dict[str, tuple[str, str] | None] = {
 
 POOLS = {"max": "maxpool", "avg": "avgpool", "average": "avgpool", "mean": "avgpool"}
 """Stages of a pipeline that are pooling where all they are told is a small number, which would be an axis elsewhere."""
+
+SWITCHES = ("true", "false", "1", "0")
+"""What a switch is given elsewhere."""
 
 _SIX = ([("max_value", "6")], [("max_value", "6.0")], [("", "6")], [("", "6.0")])
 _FRACTION = re.compile(r"\d*\.\d*|\d+e-\d+")
@@ -201,7 +204,7 @@ def _arguments(habit: Habit, given: list[Argument]) -> list[Said] | None:
     entries = {_plain(e): e for e in habit.arguments.split()}
     order = iter(_order(habit, given))
     pairs = [(entries.get(a.name, a.name) if a.name else next(order, ""), a.text) for a in given]
-    if any(entry == "-inplace" and not is_plain(text) for entry, text in pairs):
+    if any(entry == "-inplace" and text.lower() not in SWITCHES for entry, text in pairs):
         return None
     return _told(pairs, _own(habit.op))
 

@@ -9,7 +9,7 @@ from itertools import chain, islice, product, takewhile
 
 from msgspec.structs import fields
 
-from netdsl.fixes.calls import Argument, Call, calls, depth
+from netdsl.fixes.calls import Argument, Call, arguments, calls, closed, depth
 from netdsl.fixes.habits import BINARY, COMPONENTS, JOINED, NEEDLESS_ARGUMENTS, habit_of, is_namespace
 from netdsl.fixes.layers import layers
 from netdsl.fixes.tensors import several
@@ -123,11 +123,20 @@ def whole(code: str) -> str:
         return code
     found, last = "", 0
     for call in calls(code):
-        way = None if _is_native(call) or call.start < last else next(_rewritten(call), None)
+        then = closed(code, call.end) if code[call.end : call.end + 1] == "(" else None
+        if call.start < last or (then is None and _is_native(call)):
+            continue
+        ways = _rewritten(call) if then is None else _on_tensors(code, call, then)
+        way = next(ways, None)
         if way is not None:
             found += code[last : call.start] + way
-            last = call.end
+            last = call.end if then is None else then + 1
     return found + code[last:]
+
+
+def _on_tensors(code: str, call: Call, end: int) -> Iterator[str]:
+    """A layer that is applied to tensors, in the brackets that close at `end`."""
+    yield from applied(call.name.rpartition(".")[2], list(call.given), list(arguments(code, call.end + 1, end)))
 
 
 def _is_native(call: Call) -> bool:

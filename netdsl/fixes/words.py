@@ -115,6 +115,7 @@ WORDS = {
     "from_pretrained": 'weights by name are a field of the recipe: `init = pretrained("timm/resnet50.a1_in1k")`',
     "normalize": "images are normalised as the field `standardize` says; a vector, as `l2_normalize` does",
     "Normalize": "images are normalised as the field `standardize` says",
+    "norm": "norms are layers of their own, `bn` or `layernorm`; the length of a vector is `reduce_l2`",
     "last": _LAST, "last_step": _LAST, "last_state": _LAST, "take_last": _LAST,
     **dict.fromkeys(("ge", "le", "ne", "greater_equal", "less_equal", "not_equal"), _COMPARED),
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"), _MASKS),

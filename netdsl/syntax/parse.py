@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from netdsl.cache import remember, remembered
-from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint, diagnostic
 from netdsl.source import Place, Source, Span
 from netdsl.syntax import ast
 from netdsl.syntax.comments import comments, doc_above, opening_doc
@@ -86,6 +86,12 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
             from netdsl.syntax.mistakes import mistake
 
             found, region = mistake(source, text, error)
+        gap = _before_brace(text, found)
+        if gap is not None:
+            source_gap = Place(source, Span(*gap.span()))
+            diagnostics.append(replace(found, hints=(Hint("`{` ends the line of its head", (Edit(source_gap, " "),)),)))
+            text = text[: gap.start()] + " " * len(gap[0]) + text[gap.end() :]
+            continue
         diagnostics.append(found)
         if found.at is not None and found.at.text == ";":
             text = _SEMICOLON.sub(_without_semicolon, text)
@@ -95,6 +101,11 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
     return (), tuple(diagnostics), (Span(0, len(text)),)
 
 
+def _before_brace(text: str, found: Diagnostic) -> re.Match[str] | None:
+    """What stands between the head of a body and its brace, where that begins a line."""
+    return GAP.match(text, found.at.span.start) if found.code == "syntax" and found.at is not None else None
+
+
 def _without_semicolon(found: re.Match[str]) -> str:
     """The text that a `;` was meant to be: a comma inside brackets, the end of a statement elsewhere."""
     if found[0] != ";":
@@ -102,6 +113,9 @@ def _without_semicolon(found: re.Match[str]) -> str:
     line = found.string[found.string.rfind("\n", 0, found.start()) + 1 : found.start()]
     return "," if sum(map(line.count, "([")) > sum(map(line.count, ")]")) else "\n"
 
+
+GAP = re.compile(r"[^\S\n]*\n\s*(?=\{[^\S\n]*(?:#[^\n]*)?\n)")
+"""The end of a line before one that is nothing but a brace."""
 
 _SEMICOLON = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*|;")
 """Semicolons, and what may hold some without a mistake."""

@@ -164,8 +164,13 @@ _SLIPS = (
     Slip("the type of an input follows its shape: `input tokens [L] int64`", r":", r"^\s*input\b.*\]\s*$"),
     Slip(
         "a residual link is `residual { layernorm -> attention(8) }`: its layers are written where they are used",
-        r"\.",
+        r"\.\w+(?:\.\w+|\[\w+\])*\(",
         r"(?:^|\n)\s*(\w+)\s*=\s*\1\s*\+\s*(?:[\w.]+\()*self$",
+    ),
+    Slip(
+        "a learned tensor is made where it is used: `it + param((64, 128))`",
+        r"\.\w+\s*(?:$|\n|[-+*/])",
+        r"[-+*/]\s*self$",
     ),
     Slip(
         "it is written out where it is used, `x -> conv(64, 3)`; `share f = conv(64, 3)` names what is used again",
