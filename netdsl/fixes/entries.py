@@ -17,6 +17,7 @@ from netdsl.syntax.words import words
 Candidate = tuple[str, list[Change], bool]
 
 _AGAINST = re.compile(r"[^\S\n]*compare\s+\S+\s+against\s+([\w.]+)\s*")
+_TURNED = re.compile(r"[^\S\n]*compare\s+([\w.]+)\s+against\s+([\w.]+)\s*")
 _EXPONENT = re.compile(r"(\d+(?:\.\d+)?)e(-?\d*\.\d+)")
 
 
@@ -34,6 +35,11 @@ def completed(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     if against is not None and (value := _first_value(text, against[1])):
         said = f"it is compared with one of its values: `against {against[1]} = {value}`"
         yield said, [(against.end(1), against.end(1), f" = {value}")], False
+    turned = _TURNED.fullmatch(text, first, last)
+    if turned is not None and (value := _first_value(text, turned[1])):
+        said = f"{turned[2]} against {turned[1]} = {value}"
+        words_of = f"the measure stands first: `compare {said}`"
+        yield words_of, [(turned.start(1), turned.end(2), said)], False
     for number in _EXPONENT.finditer(text, first, last):
         said = f"{float(number[1]) * 10 ** float(number[2]):.3g}"
         yield f"an exponent is a whole number: `{said}`", [(*number.span(), said)], True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.calls import calls
 from netdsl.fixes.quoted import Change
-from netdsl.fixes.slips import line_of
+from netdsl.fixes.slips import line_of, part_of_tensor
 from netdsl.fixes.ways import ways, whole_line
 
 TENSORS = ("x", "y", "h", "z", "out", "outputs", "inputs", "hidden", "hidden_states", "features")
@@ -19,6 +19,7 @@ _CHANGED = re.compile(r"\s*((\w+)\s*([-+*/@])=\s*(?P<value>[^#\n]*[^#\s]))")
 _ASSIGNED = re.compile(r"\s*((\w+)\s*=(?!=)\s*(?P<value>[^#\n]*[^#\s]))")
 _RETURNED = re.compile(r"\s*return\s+(\w+)\s*")
 _BARE = re.compile(r"\s*((?P<value>[^#\n=]*[^#\s=]))")
+_NUMBERED = re.compile(r"\b([a-z]+)_?\d+\b(?!\()")
 _BEGUN = re.compile(r"\(?it(?: -> |\)$)")
 
 _NAMES = r"(?P<names>\w+(?:\s*,\s*\w+)+)"
@@ -52,7 +53,9 @@ def _without_name(text: str, said: re.Match[str], names: tuple[str, ...]) -> Ite
         return
     start, end = said.span("value")
     code = _as_it(_changed(text, start, end), used[0])
-    yield [(said.start(1), end, _after_it(sign, code) if sign else _BEGUN.sub("", code, count=1) or "it")]
+    plain = _NUMBERED.sub(r"\1", code) if "self." in said["value"] else code  # `self.bn1` is a `bn`
+    for way in dict.fromkeys((code, plain)):
+        yield [(said.start(1), end, _after_it(sign, way) if sign else _BEGUN.sub("", way, count=1) or "it")]
 
 
 def _as_it(code: str, name: str) -> str:
@@ -68,7 +71,8 @@ def _after_it(sign: str, code: str) -> str:
 
 def _changed(text: str, start: int, end: int) -> str:
     """A part of a line with its calls of elsewhere as they are written here."""
-    for a, b, new in sorted(whole_line(text, start), reverse=True):
+    parts = next(part_of_tensor(text, start), []) if "[" in text[start:end] else []
+    for a, b, new in sorted(parts or whole_line(text, start), reverse=True):
         if start <= a and b <= end:
             text, end = text[:a] + new + text[b:], end + len(new) - (b - a)
     return text[start:end]

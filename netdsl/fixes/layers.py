@@ -31,6 +31,8 @@ WRAPPERS: dict[str, tuple[str, str] | None] = {
 POOLS = {"max": "maxpool", "avg": "avgpool", "average": "avgpool", "mean": "avgpool"}
 """Stages of a pipeline that are pooling where all they are told is a small number, which would be an axis elsewhere."""
 
+_MARGIN = re.compile(r"(reflection|replication|circular)pad[123]d")
+
 SWITCHES = ("true", "false", "1", "0")
 """What a switch is given elsewhere."""
 
@@ -75,6 +77,10 @@ def _whole(name: str, given: list[Argument]) -> Iterator[str]:
 
 def _several(name: str, given: list[Argument]) -> Iterator[str]:
     """A layer that is another one here, or two, because of what it is given."""
+    margin = _MARGIN.fullmatch(name)
+    if margin is not None and len(given) == 1:
+        mode = {"reflection": "reflect", "replication": "replicate"}.get(margin[1], margin[1])
+        yield f"pad({shown(given[0])}, mode={mode})"
     if name == "relu" and [(a.name, a.text) for a in given] in _SIX:
         yield "relu6"
     if name in ("separableconv2d", "separableconv1d"):
@@ -161,7 +167,7 @@ def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
     if entry.startswith("-"):
         return Said()
     if entry.endswith("!"):
-        return Said(follows=word(text))
+        return Said(follows="" if word(text) in ("linear", "none", "identity", "null") else word(text))
     target = entry.lstrip("@").partition(">")[2] or entry.lstrip("@")
     if target not in own:
         return None

@@ -77,11 +77,16 @@ def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnost
     """Whether mistakes were there before, hidden by the one that is fixed."""
     lines = {edit.at.line for edit in edits} | ({mistake.at.line} if mistake.at else set())
     for found in new:
-        if found.at is None or found.code == "syntax":
+        if found.at is None or found.code == "syntax" or _is_caused(found, lines):
             return False
         if found.at.line in lines and not _is_own(found, edits, OF_CALLS if mistake.code == "syntax" else UNKNOWN):
             return False
     return mistake.code == "syntax" or all(d.code in INDEPENDENT for d in new)
+
+
+def _is_caused(found: Diagnostic, lines: set[int]) -> bool:
+    """Whether a mistake is one inside a block that one of the lines uses, with other arguments now."""
+    return any(label.at.line in lines and label.message.endswith("is used here") for label in found.labels)
 
 
 def _is_own(found: Diagnostic, edits: tuple[Edit, ...], codes: tuple[str, ...]) -> bool:

@@ -47,6 +47,8 @@ def _codes(text: str, start: int, end: int, hint: str, line: str | None) -> list
     codes = [code.strip() for code in _QUOTED.findall(hint)[:MOST] if "..." not in code]
     if line is not None:
         codes = [code for code in codes if set(_NUMBER.findall(code)) <= set(_NUMBER.findall(line))]
+    if " takes " in hint:  # what may be left out is no value that was meant
+        codes = [code for code in codes if code != "none"]
     around = _around(text, start, end)
     return [code for code in codes if around is None or code != around.name]  # a call is no argument of itself
 

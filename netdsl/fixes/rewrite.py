@@ -152,6 +152,8 @@ def _rewritten(call: Call) -> Iterator[str]:
     given = list(call.given)
     if receiver.split(".")[0] in ("self", "model"):
         yield from _own_call(call, name)
+        if not any(is_plain(a.text) for a in given):  # a layer that `__init__` has made is given tensors alone
+            return
         receiver = ""
     if receiver and not is_namespace(receiver):
         if name in NEEDLESS:

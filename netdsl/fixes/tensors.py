@@ -9,7 +9,7 @@ from netdsl.fixes.begun import begun, learned, parameters
 from netdsl.fixes.calls import Argument
 from netdsl.fixes.habits import BINARY, JOINED, SIGNS, SPELT
 from netdsl.fixes.patterns import patterned
-from netdsl.fixes.written import as_tuple, batchless, is_list, items, listed
+from netdsl.fixes.written import as_tuple, batchless, is_list, is_plain, items, listed
 
 
 def several(name: str, given: list[Argument]) -> Iterator[str]:
@@ -45,6 +45,8 @@ def _joined(name: str, op: str, given: list[Argument]) -> Iterator[str]:
 def _combined(name: str, tensors: list[str]) -> Iterator[str]:
     """A function of each place of two tensors or three."""
     plain = [t if re.fullmatch(r"[\w.]+", t) else f"({t})" for t in tensors]
+    if name in ("max", "min") and len(tensors) == 2 and not any(is_plain(t) for t in tensors):
+        yield f"{name}imum({', '.join(tensors)})"
     if name in BINARY:
         yield f"{BINARY[name]}({', '.join(tensors)})"
         if BINARY[name] in SIGNS and len(tensors) == 2:

@@ -30,7 +30,7 @@ def hint(kind: Kind, value: Any, path: str = "") -> str | None:
         return _other(kind, value)
     if int not in kind.plain and float not in kind.plain:
         return _no_number(kind, value)
-    return _meant(kind, value) or _end(kind.limits, value)
+    return _meant(kind, value) or _end(kind.limits, value, path)
 
 
 def share(path: str, value: Any) -> str | None:
@@ -112,12 +112,12 @@ def is_percent(kind: Kind, value: float) -> bool:
     return largest == 1 and 2 <= value <= 100 and takes(kind, value / 100)
 
 
-def _end(limits: dict[str, float], value: float) -> str | None:
+def _end(limits: dict[str, float], value: float, path: str) -> str | None:
     """The end of the range that a number lies beyond."""
     if value > limits.get("le", value):
         return f"{limits['le']:g} is the largest"
     if value >= limits.get("lt", value + 1):
-        return f"it is below {limits['lt']:g}, such as {0.9 * limits['lt']:g}"
+        return f"it is below {limits['lt']:g}, such as {USUAL.get(path.rpartition('.')[2], 0.9 * limits['lt']):g}"
     if value < limits.get("ge", value):
         return f"{limits['ge']:g} is the smallest"
     if value <= limits.get("gt", value - 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from netdsl.fixes.calls import DEEPEST, LONGEST, calls, closed, depth, near, parts
@@ -55,14 +55,16 @@ def test_brackets_close_as_they_are_read_one_by_one(text: str) -> None:
 
 
 @given(TEXTS.map("".join))
+@example(")(,)")
 def test_parts_join_to_the_text_and_hold_no_separator_outside_brackets(text: str) -> None:
     found = [text[a:b] for a, b in parts(text, 0, len(text), ",")]
     assert [p for p in ",".join(found).split(",") if p.strip()] == [p for p in text.split(",") if p.strip()]
     for part in found:
-        now = 0
+        now = opened = 0
         for _, character in visible(part, 0):
-            now += (character in CLOSER) - (character in CLOSER.values())
-            assert character != "," or now or "'" in text or "#" in text or '"' in text
+            step = (character in CLOSER) - (character in CLOSER.values())
+            now, opened = now + step, max(0, opened + step)  # a bracket that nothing has opened is inside of none
+            assert character != "," or now or opened or "'" in text or "#" in text or '"' in text
 
 
 def test_what_nests_too_deep_or_is_too_long_is_not_read() -> None:
