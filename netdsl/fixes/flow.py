@@ -54,8 +54,7 @@ def _without_name(text: str, said: re.Match[str], names: tuple[str, ...]) -> Ite
     start, end = said.span("value")
     code = _as_it(_changed(text, start, end), used[0])
     plain = _NUMBERED.sub(r"\1", code) if "self." in said["value"] else code  # `self.bn1` is a `bn`
-    for way in dict.fromkeys((code, plain)):
-        yield [(said.start(1), end, _after_it(sign, way) if sign else _BEGUN.sub("", way, count=1) or "it")]
+    yield from ([(said.start(1), end, _after_it(sign, way))] for way in dict.fromkeys((code, plain)))
 
 
 def _as_it(code: str, name: str) -> str:
@@ -65,7 +64,9 @@ def _as_it(code: str, name: str) -> str:
 
 
 def _after_it(sign: str, code: str) -> str:
-    """The value that flows, and another one behind an operator."""
+    """The value that flows, and another one behind an operator; without one, what is done to it."""
+    if not sign:
+        return _BEGUN.sub("", code, count=1) or "it"
     return f"it {sign} ({code})" if " " in code else f"it {sign} {code}"
 
 

@@ -167,7 +167,7 @@ def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
     if entry.startswith("-"):
         return Said()
     if entry.endswith("!"):
-        return Said(follows="" if word(text) in ("linear", "none", "identity", "null") else word(text))
+        return Said(follows=_activation(text))
     target = entry.lstrip("@").partition(">")[2] or entry.lstrip("@")
     if target not in own:
         return None
@@ -175,6 +175,11 @@ def _said(entry: str, text: str, own: tuple[str, ...]) -> Said | None:
     if written is None or (target, written) in (("start", "0"), ("padding_mode", "zeros")):
         return Said()
     return Said(target, written)
+
+
+def _activation(text: str) -> str:
+    """The layer that an activation of elsewhere is; "" for none."""
+    return "" if word(text) in ("linear", "none", "identity", "null") else word(text)
 
 
 def _named(name: str, habit: Habit, given: list[Argument]) -> Iterator[str]:

@@ -45,8 +45,8 @@ def _joined(name: str, op: str, given: list[Argument]) -> Iterator[str]:
 def _combined(name: str, tensors: list[str]) -> Iterator[str]:
     """A function of each place of two tensors or three."""
     plain = [t if re.fullmatch(r"[\w.]+", t) else f"({t})" for t in tensors]
-    if name in ("max", "min") and len(tensors) == 2 and not any(is_plain(t) for t in tensors):
-        yield f"{name}imum({', '.join(tensors)})"
+    if name in ("max", "min") and len(tensors) == 2 and not is_plain(tensors[1]):  # not of an axis
+        name += "imum"
     if name in BINARY:
         yield f"{BINARY[name]}({', '.join(tensors)})"
         if BINARY[name] in SIGNS and len(tensors) == 2:

@@ -102,7 +102,7 @@ def _declarations(source: Source) -> tuple[tuple[Any, ...], tuple[Diagnostic, ..
 
 
 def _before_brace(text: str, found: Diagnostic) -> re.Match[str] | None:
-    """What stands between the head of a body and its brace, where that begins a line."""
+    """The end of the line between the head of a body and its brace, where that begins one."""
     return GAP.match(text, found.at.span.start) if found.code == "syntax" and found.at is not None else None
 
 
