@@ -36,24 +36,18 @@ class ParameterGroup(Struct, frozen=True):
     method: str = ""
 
 
-def selects(selector: str, parameter: Parameter) -> bool:
-    """Whether a selector means a parameter: a role, `vector` (at most one axis), or labels along its path."""
-    if selector in ROLES:
-        return parameter.role == selector
-    if selector == "vector":
-        return len(parameter.shape) <= 1
-    return f".{selector}." in f".{parameter.path}."
-
-
 class Selectors:
-    """Several selectors, asked together: what one parameter is meant by is found without a look at each of them."""
+    """Several selectors, asked together: what one parameter is meant by is found without a look at each of them.
+
+    A selector is a role, `vector` (at most one axis), or labels along the path of a parameter.
+    """
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = frozenset(words)
         self.lengths = sorted({w.count(".") + 1 for w in self.words})
 
     def meaning(self, parameter: Parameter) -> set[str]:
-        """Those of the selectors that mean a parameter, as `selects` says of each."""
+        """Those of the selectors that mean a parameter."""
         parts = parameter.path.split(".")
         windows = (".".join(parts[i : i + n]) for n in self.lengths for i in range(len(parts) - n + 1))
         found = {w for w in windows if w in self.words} - {*ROLES, "vector"}
@@ -89,13 +83,10 @@ def _stopped(recipe: Recipe, parameters: Sequence[Parameter]) -> frozenset[str]:
 
 def unfrozen(recipe: Recipe, parameters: Sequence[Parameter]) -> dict[str, int]:
     """The paths that are frozen for a time, each with the number of the first `unfreeze` that names it."""
-    stopped, found = _stopped(recipe, parameters), dict[str, int]()
-    for i, step in enumerate(recipe.unfreeze):
-        selectors = Selectors(step.layers)
-        for p in parameters:
-            if p.path in stopped and (not step.layers or selectors.meaning(p)):
-                found.setdefault(p.path, i)
-    return found
+    stopped, entries = _stopped(recipe, parameters), Entries(step.layers for step in recipe.unfreeze)
+    everything = [i for i, step in enumerate(recipe.unfreeze) if not step.layers][:1]
+    numbers = {p.path: [*entries.naming(p)[:1], *everything] for p in parameters if p.path in stopped}
+    return {path: min(found) for path, found in numbers.items() if found}
 
 
 def group(
@@ -135,13 +126,9 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
     """
     mistaken = list(_idle_selectors(recipe, parameters, places))
     yield from mistaken
-    for i, step in enumerate(recipe.unfreeze):
-        if (
-            parameters
-            and not mistaken
-            and i not in unfrozen(recipe, parameters).values()
-            and not _unknown(step.layers, parameters)
-        ):
+    used = set(unfrozen(recipe, parameters).values())
+    for i, step in enumerate(recipe.unfreeze if parameters and not mistaken else ()):
+        if i not in used and not _unknown(step.layers, parameters):
             message = f"nothing is still frozen that `after({step.time})` could unfreeze"
             yield diagnostic("idle-option", message, places.at("unfreeze.after"), severity="warning")
     yield from _settled(recipe, parameters, places)
@@ -155,10 +142,12 @@ def selector_mistakes(recipe: Recipe, parameters: Sequence[Parameter], places: P
 
 def _settled(recipe: Recipe, parameters: Sequence[Parameter], places: Places) -> Iterator[Diagnostic]:
     """Settings of an optimizer for a label or a path whose parameters stay frozen."""
-    still = frozen(recipe, parameters)
-    for selector in (s for g in recipe.groups for s in g.selectors if s not in (*ROLES, "vector")):
-        named = [p.path for p in parameters if selects(selector, p)]
-        if named and still.issuperset(named):
+    written = [s for g in recipe.groups for s in g.selectors if s not in (*ROLES, "vector")]
+    still, selectors = frozen(recipe, parameters), Selectors(written)
+    named = {word for p in parameters for word in selectors.meaning(p)}
+    named -= {word for p in parameters if p.path not in still for word in selectors.meaning(p)}
+    for selector in written:
+        if selector in named:
             message = f"`{selector}` is frozen: no optimizer trains it"
             yield diagnostic("idle-option", message, places.at(f"group.{selector}"), severity="warning")
 

@@ -13,7 +13,7 @@ from netdsl.diagnostics.diagnostic import fault
 from netdsl.ir.initial import Assignment, Initialization
 from netdsl.ir.model import Program
 from netdsl.planning.branch_scales import fixup_factors, multipliers
-from netdsl.planning.groups import Parameter, selects
+from netdsl.planning.groups import Parameter, Selectors
 from netdsl.recipe import inits
 from netdsl.recipe.component import component_name
 from netdsl.recipe.registry import Executors
@@ -46,12 +46,16 @@ class NetParameters(Struct, frozen=True, eq=False):
         """The parameters of the roles, or those that the selectors mean (a label does not mean the norms below it)."""
         if not only:
             return [p for p in self.parameters if p.role in roles]
-        return [p for p in self.parameters if _selected(p, only) and (p.role not in EXPLICIT or p.role in only)]
+        return [p for p in self._selected(only) if p.role not in EXPLICIT or p.role in only]
 
     def biases(self, only: Sequence[str]) -> list[Parameter]:
         """All biases, or those that the selectors mean, themselves or through the weight beside them."""
-        owners = {_owner(p) for p in self.parameters if _selected(p, only)}
+        owners = {_owner(p) for p in self._selected(only)}
         return [p for p in self.parameters if p.role == "bias" and (not only or _owner(p) in owners)]
+
+    def _selected(self, only: Sequence[str]) -> list[Parameter]:
+        selectors = Selectors(only)
+        return [p for p in self.parameters if selectors.meaning(p)]
 
 
 def initializations(components: Iterable[inits.Init], program: Program) -> tuple[Initialization, ...]:
@@ -73,10 +77,6 @@ def initializations(components: Iterable[inits.Init], program: Program) -> tuple
 Assigned = tuple[tuple[Assignment, ...], str | None]
 """The calls of a component in order, and a note for the user."""
 Assign = Callable[[Any, NetParameters], Assigned]
-
-
-def _selected(parameter: Parameter, only: Sequence[str]) -> bool:
-    return any(selects(s, parameter) for s in only)
 
 
 def _owner(parameter: Parameter) -> str:

@@ -233,6 +233,7 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "check expectations": (expectations, command("check")),
     "check allowed": (allowed, command("check")),
     "check selectors": (selectors, command("check")),
+    "check groups": (groups, command("check")),
     "check experiments": (experiments, command("check")),
     "check recipes": (extends, command("check")),
     "check cells": (cells, command("check")),

@@ -19,7 +19,7 @@ from netdsl.analysis.count import parameters
 from netdsl.analysis.stages import layer_numbers
 from netdsl.loader import load_source, read_import
 from netdsl.pipeline import Spec
-from netdsl.planning.groups import ROLES, Parameter, Selectors, group, selector_mistakes, selects
+from netdsl.planning.groups import ROLES, Parameter, Selectors, group, selector_mistakes
 from netdsl.planning.schedule import peak_lr
 from netdsl.recipe.places import NOWHERE
 from netdsl.training.optim.optimizers import Updater
@@ -351,6 +351,15 @@ def test_selectors_and_frozen_parameters() -> None:
     }
     (mistake,) = selector_mistakes(recipe("group stemm { lr = 2 * lr }"), found, NOWHERE)
     assert "selects no parameter" in mistake.message
+
+
+def selects(selector: str, parameter: Parameter) -> bool:
+    """Whether a selector means a parameter, told from this one alone."""
+    if selector in ROLES:
+        return parameter.role == selector
+    if selector == "vector":
+        return len(parameter.shape) <= 1
+    return f".{selector}." in f".{parameter.path}."
 
 
 def test_selectors_asked_together_mean_what_each_means() -> None:
