@@ -98,6 +98,15 @@ def spend(units: int) -> None:
             raise Exhausted
 
 
+def affords(units: int) -> bool:
+    """Pay for work that was done and of which more may be left out: whether half of the budget that is open is left."""
+    budget = _open.get()
+    if budget is None:
+        return True
+    budget.left -= units
+    return budget.left > budget.units // 2
+
+
 def affords_suggestion(words: int) -> bool:
     """Whether a misspelt word may still be compared with so many known ones; it is paid for where that is so."""
     budget = _open.get()

@@ -7,6 +7,7 @@ layers: one that is called several times counts once, while every call counts it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -68,8 +69,9 @@ T = TypeVar("T")
 Memo = dict[Definition, Totals]
 
 
+@lru_cache(maxsize=1)
 def parameters(definition: Definition) -> tuple[Parameter, ...]:
-    """Trainable tensors in the order of the state dict, each shared one once."""
+    """Trainable tensors in the order of the state dict, each shared one once. Kept for the next recipe of a net."""
     found = tensors(definition, lambda op, types: op.params(*types), {})
     return tuple(Parameter(path, p.shape, p.role, op) for path, p, op in found)
 

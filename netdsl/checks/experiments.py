@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from netdsl.budget import affords, paid
 from netdsl.checks.recipe_net import CheckedNet
 from netdsl.checks.unchanged import Unchanged
 from netdsl.diagnostics.diagnostic import Diagnostic, Label, diagnostic
@@ -29,7 +30,11 @@ from netdsl.source import Place
 from netdsl.syntax import ast
 
 MOST_CHECKED = 200
-"""How many cells `check` looks at; `netdsl experiment` looks at all before the first one is trained."""
+"""How many cells are looked at, in `check` as far as half of the budget of work goes; `netdsl experiment` looks at all
+before the first one is trained."""
+
+PER_CELL = 1_000
+"""What a cell costs of the budget of work, beside its net and its recipe."""
 
 LATER = ("missing-argument",)
 """Codes of what may follow from a mistake in another entry: the argument is there, and mistaken."""
@@ -65,23 +70,26 @@ class Blame(Struct, frozen=True, eq=False):
 
 
 class ExperimentCheck:
-    """Checks experiments; nets and recipes that several cells share are looked at once."""
+    """Checks experiments; nets and recipes that several cells share are looked at once. `ended`: what may be left out
+    of the budget of work has ended."""
 
     def __init__(self, module: Module, elaborator: Elaborator) -> None:
         self.module = module
         self.elaborator = elaborator
         self.nets: dict[tuple[str, ...], CheckedNet | Diagnostic | None] = {}
         self.recipes: dict[tuple[str, ...], Resolved] = {}
+        self.broken: dict[str, list[Broken]] = {}
+        self.ended = False
 
     def run(self, node: ast.Experiment, most: int = MOST_CHECKED) -> Iterator[Diagnostic]:
         """Every mistake in an experiment, and a warning for each comparison that can't be significant."""
-        self.nets, self.recipes = {}, {}
+        self.nets, self.recipes, self.broken, self.ended = {}, {}, {}, False
         read = read_experiment(self.module, node, self.elaborator.evaluator)
         yield from read.diagnostics
         if read.experiment is None:
             yield from self._apart(read, read.fitting, most)[0] if read.fitting is not None else ()
             return
-        cells = self._known(read.experiment, most)
+        cells = self._known(read, read.experiment, most)
         if any(self._broken(read, cell) for cell in cells):
             yield from self._mistaken(read, read.experiment, most)
         else:
@@ -94,8 +102,8 @@ class ExperimentCheck:
         yield from found
         if all(f.values or f.range is not None for f in left if f.of == "net"):
             rest = replace(experiment, factors=_with_values(left))
-            cells = self._known(rest, most)
-            yield from _told(rest, cells, [b for cell in cells for b in self._new(read, cell)], self.module)
+            cells = self._known(read, rest, most)
+            yield from _told(rest, cells, self._new(read, cells), self.module)
 
     def _apart(self, read: Read, experiment: Experiment, most: int) -> tuple[list[Diagnostic], list[Factor]]:
         """The mistakes of the net's arguments, and of every field of the recipe as if it alone varied: none hides
@@ -111,32 +119,47 @@ class ExperimentCheck:
     def _narrowed(self, read: Read, part: Experiment, most: int) -> tuple[list[Diagnostic], list[Factor]]:
         """The mistakes of factors that have to do with one another: those of values first, then those that are seen
         without these values."""
-        of, cells = part.factors[0].of, self._known(part, most)
-        broken = [b for cell in cells for b in self._new(read, cell) if _belongs(b, of)]
+        of, cells = part.factors[0].of, self._known(read, part, most)
+        broken = [b for b in self._new(read, cells) if _belongs(b, of)]
         blames = _blames(part, cells, broken, self.module)
         if not blames:
             told = list(_told(part, cells, broken, self.module))
             return told, [_without(f, cells, broken) for f in part.factors]
         told, factors = [b.told for b in blames], [_left(f, blames) for f in part.factors]
         kept = _with_values(factors)
-        if len(kept) < (len(factors) if of == "net" else 1):
-            return told, factors  # nothing is left, or nothing that the net could be made with
+        least = len(factors) if of == "net" else 1  # nothing is left else, or nothing that the net could be made with
+        if self.ended or len(kept) < least:
+            return told, factors
         further, left = self._narrowed(read, replace(part, factors=kept), most)
         return told + further, [*left, *(f for f in factors if f not in kept)]
 
-    def _new(self, read: Read, cell: Cell) -> list[Broken]:
-        """The mistakes of a cell that are not told where the recipe is written."""
+    def _new(self, read: Read, cells: Sequence[Cell]) -> list[Broken]:
+        """The mistakes of cells that are not told where the recipe is written."""
         known = {_key(d) for d in self.elaborator.diagnostics}
-        return [b for b in self._broken(read, cell) if _key(b.mistake) not in known]
+        return [b for cell in cells for b in self._broken(read, cell) if _key(b.mistake) not in known]
 
-    def _known(self, experiment: Experiment, most: int) -> list[Cell]:
-        """The cells that are known before anything is trained: of a search through ranges, one at their lower ends."""
+    def _known(self, read: Read, experiment: Experiment, most: int) -> list[Cell]:
+        """The cells that are known before anything is trained, and looked at: of a search through ranges, one at their
+        lower ends, of a grid as many as the budget of work pays for."""
         if all(f.range is None for f in experiment.factors):
-            return list(islice(experiment.cells(), most))
+            found: list[Cell] = []
+            for cell in islice(experiment.cells(), most):
+                found.append(cell)
+                before = paid()
+                self._broken(read, cell)
+                self.ended = not affords(PER_CELL + paid() - before)
+                if self.ended:
+                    break
+            return found
         return [experiment.cell(tuple(f"{f.range.low:.12g}" if f.range else f.values[0] for f in experiment.factors))]
 
     def _broken(self, read: Read, cell: Cell) -> list[Broken]:
         """The mistakes of a cell: in its net and its recipe, or between them."""
+        if cell.label not in self.broken:
+            self.broken[cell.label] = self._mistakes(read, cell)
+        return self.broken[cell.label]
+
+    def _mistakes(self, read: Read, cell: Cell) -> list[Broken]:
         net, resolved = self._net(read, cell.net), self._recipe(read, cell.recipe)
         broken = [Broken(cell, net, "net")] if isinstance(net, Diagnostic) else []
         broken += [Broken(cell, mistake, "recipe") for mistake in _wrong(cell, resolved)]
@@ -273,8 +296,9 @@ def _blames(experiment: Experiment, cells: Sequence[Cell], broken: Sequence[Brok
     if len(cells) > 1 and _all_alike(cells, rest):
         return found
     for factor in experiment.factors:
+        met = {cell.values[factor.path] for cell in cells}
         for value, place in zip(factor.values, factor.places, strict=True):
-            blamed = _blamed(factor, value, cells, _without_those(rest, found))
+            blamed = value in met and _blamed(factor, value, cells, _without_those(rest, found))
             if blamed:
                 told = _unfit(f"no cell with `{factor.path} = {value}` checks", blamed[0].mistake, place, module)
                 found.append(Blame(factor, (value,), blamed, told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netdsl.budget import Exhausted, spend
 from netdsl.checks.lint.recipe_rules import lint_recipe
 from netdsl.checks.lint.trained import Trained
 from netdsl.checks.recipe_net import CheckedNet
@@ -14,6 +15,9 @@ from netdsl.planning.demands import demands
 from netdsl.planning.recipes import Family, NetReference, complete
 from netdsl.recipe.resolve import resolve_recipe
 from netdsl.syntax import ast
+
+PER_CALL = 6
+"""What each op call of a net costs of the budget of work for a recipe that is checked against it."""
 
 MOST_CALLS = 50_000
 """How many op calls a net with a recipe may come to: selectors and rules go through them one by one."""
@@ -45,6 +49,7 @@ class RecipeCheck:
             message = f"`{net.name}` comes to more than {MOST_CALLS:,} op calls, too many for a recipe"
             self.elaborator.report(diagnostic("too-large", message, self.module.place(node.name.at)))
         elif net is not None and resolved.recipe is not None:
+            self._pay(net, node)
             data_is_open = "data" not in resolved.places.written
             unfit = list(demands(net, resolved.recipe, resolved.places, data_is_open))
             if not any(d.severity == "error" for d in unfit):
@@ -52,6 +57,14 @@ class RecipeCheck:
                 unfit += lint_recipe(trained)
             for found in unfit:
                 self.elaborator.report(found)
+
+    def _pay(self, net: CheckedNet, node: ast.Recipe) -> None:
+        """Pay for what a net is looked at. Raises Exhausted."""
+        try:
+            spend(PER_CALL * count_calls(net.checked.main))
+        except Exhausted as end:
+            end.blame("recipe", self.module.place(node.name.at))
+            raise
 
     def _net(self, reference: NetReference) -> CheckedNet | None:
         """The net of a recipe; None where it has mistakes, or waits for arguments."""

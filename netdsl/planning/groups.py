@@ -48,6 +48,8 @@ class Selectors:
 
     def meaning(self, parameter: Parameter) -> set[str]:
         """Those of the selectors that mean a parameter."""
+        if not self.words:
+            return set()
         parts = parameter.path.split(".")
         windows = (".".join(parts[i : i + n]) for n in self.lengths for i in range(len(parts) - n + 1))
         found = {w for w in windows if w in self.words} - {*ROLES, "vector"}
