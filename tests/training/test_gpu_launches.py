@@ -21,6 +21,7 @@ from netdsl.planning.groups import ParameterGroup
 from netdsl.recipe.augmentations import Cutmix, Mixup
 from netdsl.training import devices
 from netdsl.training.augment.pipeline import Pipeline
+from netdsl.training.augment.policies import reading
 from netdsl.training.data.mix import Mix
 from netdsl.training.losses.losses import class_weights
 from netdsl.training.metrics import Metrics
@@ -45,8 +46,9 @@ class Calls(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-WAITS = ("nonzero", "_local_scalar_dense", "masked_select", "index_copy")
-"""Operators that make the host wait for a device, or copy a whole batch for each operation."""
+WAITS = ("nonzero", "_local_scalar_dense", "masked_select", "index_copy", "lift_fresh")
+"""Operators that make the host wait for a device, as `torch.tensor` of numbers does, or copy a whole batch for each
+operation."""
 
 
 @pytest.mark.parametrize(
@@ -62,17 +64,29 @@ def test_augmentations_hardly_wait_for_the_device(words: str) -> None:
     pipeline = Pipeline(recipe(f"augment = {words}").augment)
     draws = KeyedRng(3, torch.arange(64))
     x = torch.rand(64, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    pipeline((x,), torch.zeros(64), draws, 0)  # what a device is to know is copied there once
     with Calls() as calls:
         pipeline((x,), torch.zeros(64), draws, 0)
     assert not [name for name in WAITS if calls.counts[name]]
     assert sum(calls.counts.values()) < 1300
 
 
+@pytest.mark.parametrize("words", ["randaugment(2, 9, fill=mean)", "trivialaugment(fill=mean)"])
+def test_the_mean_colour_stays_on_the_device(words: str) -> None:
+    """`meta` has no numbers that could be copied to the host: mean and deviation lie where the net does."""
+    device = torch.device("meta")
+    standard = torch.empty(3, 1, 1, device=device), torch.empty(3, 1, 1, device=device)
+    (component,) = recipe(f"augment = {words}").augment
+    frame = Pipeline((component,), standard=standard).frame(0, KeyedRng(3, torch.arange(4)), 0)
+    assert reading(component, frame, device).fill.device == device
+
+
 def test_pixmix_asks_the_device_once_a_round() -> None:
     """It computes every operation for some images: 4 rounds of some 13 operations, and what they are mixed with."""
     pipeline = Pipeline(recipe("augment = pixmix").augment)
-    with Calls() as calls:
-        pipeline((torch.rand(64, 3, 16, 16),), torch.zeros(64), KeyedRng(3, torch.arange(64)), 0)
+    for _ in range(2):
+        with Calls() as calls:
+            pipeline((torch.rand(64, 3, 16, 16),), torch.zeros(64), KeyedRng(3, torch.arange(64)), 0)
     assert not [name for name in WAITS if calls.counts[name]]
 
 

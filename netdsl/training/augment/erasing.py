@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from netdsl.recipe.augmentations import Cutout, RandomErasing
-from netdsl.training.augment.registry import APPLY, Frame
+from netdsl.training.augment.registry import APPLY, Frame, known
 
 Both = tuple[Tensor, Tensor | None]
 TRIES = 10
@@ -45,7 +45,7 @@ def random_erasing(component: RandomErasing, x: Tensor, mask: Tensor | None, fra
 
 @APPLY.of(Cutout)
 def cutout(component: Cutout, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    size = torch.tensor(x.shape[2:], device=x.device)
+    size = known(tuple(x.shape[2:]), x.device)
     drawn = frame.uniform("centre", 2)
     corner = (
         (drawn * (size - component.size + 1)).floor()

@@ -22,7 +22,7 @@ from netdsl.recipe.augmentations import (
     Translate,
     Vflip,
 )
-from netdsl.training.augment.registry import APPLY, Frame
+from netdsl.training.augment.registry import APPLY, Frame, known
 from netdsl.training.errors import DataError
 
 Both = tuple[Tensor, Tensor | None]
@@ -120,7 +120,7 @@ def affine_grid(matrix: Tensor, size: torch.Size) -> Tensor:
         -1,
     )
     moved = (places.view(1, -1, 3) @ matrix.transpose(1, 2)).view(-1, height, width, 2)
-    return moved * torch.tensor([2 / width, 2 / height], device=matrix.device)
+    return moved * known((2 / width, 2 / height), matrix.device)
 
 
 def sample(x: Tensor, grid: Tensor, interpolation: str, fill: Tensor | float = 0.0) -> Tensor:
@@ -177,7 +177,7 @@ def rotate(component: Rotate, x: Tensor, mask: Tensor | None, frame: Frame) -> B
 
 @APPLY.of(Affine)
 def affine(component: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
-    size = torch.tensor([x.shape[3], x.shape[2]], device=x.device) * torch.tensor(component.translate, device=x.device)
+    size = known((x.shape[3], x.shape[2]), x.device) * known(tuple(component.translate), x.device)
     shift = (frame.between("shift", -1, 1, 2) * size).round()
     angle = frame.between("angle", -component.degrees, component.degrees)
     shear = frame.between("shear", -component.shear, component.shear)
@@ -191,7 +191,7 @@ def affine(component: Affine, x: Tensor, mask: Tensor | None, frame: Frame) -> B
 def elastic(component: Elastic, x: Tensor, mask: Tensor | None, frame: Frame) -> Both:
     moved = component.std * frame.normal("moved", 2, component.grid, component.grid)
     field = functional.interpolate(moved, size=x.shape[2:], mode="bicubic", align_corners=True)
-    size = torch.tensor([2 / x.shape[3], 2 / x.shape[2]], device=x.device)
+    size = known((2 / x.shape[3], 2 / x.shape[2]), x.device)
     still = affine_grid(torch.eye(2, 3, device=x.device)[None].expand(len(x), -1, -1), x.shape)
     grid = still + field.permute(0, 2, 3, 1) * size
     images = functional.grid_sample(x, grid, component.interpolation, "reflection", align_corners=False).clamp(0, 1)

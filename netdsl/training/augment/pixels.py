@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from netdsl.training.augment.registry import known
+
 GREY = (0.299, 0.587, 0.114)
 
 
@@ -18,7 +20,7 @@ def grey(x: Tensor) -> Tensor:
     """Luminance (ITU-R 601), [B, 1, H, W]; an image without three channels is its own."""
     if x.shape[1] != 3:
         return x
-    return (x * torch.tensor(GREY, device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (x * known(GREY, x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def blend(base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
@@ -40,8 +42,7 @@ def saturation(x: Tensor, factor: Tensor) -> Tensor:
 
 def sharpness(x: Tensor, factor: Tensor) -> Tensor:
     """Away from a 3 x 3 smoothing (centre 5 of 13); the border stays, as in Pillow."""
-    kernel = torch.ones(3, 3, device=x.device)
-    kernel[1, 1] = 5
+    kernel = known((1, 1, 1, 1, 5, 1, 1, 1, 1), x.device).view(3, 3)
     weight = (kernel / 13).expand(x.shape[1], 1, 3, 3)
     smooth = x.clone()
     if min(x.shape[2:]) > 2:

@@ -9,14 +9,16 @@ from netdsl.recipe.augmentations import AutoAugment, RandAugment, TrivialAugment
 from netdsl.training.augment.learned import POLICIES
 from netdsl.training.augment.operations import RAND, TIMM, WIDE, Reading, amount_of, operate
 from netdsl.training.augment.parts import changed
-from netdsl.training.augment.registry import APPLY, Frame
+from netdsl.training.augment.registry import APPLY, Frame, known
 
 Both = tuple[Tensor, Tensor | None]
 
 
-def reading(component: RandAugment | TrivialAugment | AutoAugment, frame: Frame) -> Reading:
-    """How the component's moves read an image. The mean colour is what the net will see as 0."""
-    return Reading(component.interpolation, frame.pixels(torch.zeros(1, 1, 1)) if component.fill == "mean" else 0.0)
+def reading(component: RandAugment | TrivialAugment | AutoAugment, frame: Frame, device: torch.device) -> Reading:
+    """How the component's moves read an image. The mean colour is what the net will see as 0; it stays on the device,
+    where mean and deviation lie with the net."""
+    zero = torch.zeros(1, 1, 1, device=device)
+    return Reading(component.interpolation, frame.pixels(zero) if component.fill == "mean" else 0.0)
 
 
 def chosen(
@@ -43,7 +45,9 @@ def randaugment(component: RandAugment, x: Tensor, mask: Tensor | None, frame: F
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         amounts = {n: amount_of(space[n], level, sign, x.shape) for n in names}
         used = frame.uniform(f"used{turn}") < component.p
-        x = chosen(x, names, frame.integers(f"which{turn}", len(names)), amounts, used, reading(component, frame))
+        x = chosen(
+            x, names, frame.integers(f"which{turn}", len(names)), amounts, used, reading(component, frame, x.device)
+        )
     return x, mask
 
 
@@ -55,7 +59,7 @@ def trivialaugment(component: TrivialAugment, x: Tensor, mask: Tensor | None, fr
     amounts = {n: amount_of(WIDE[n], level, sign, x.shape) for n in names}
     everywhere = torch.ones(len(x), dtype=torch.bool, device=x.device)
     which = frame.integers("which", len(names))
-    return chosen(x, names, which, amounts, everywhere, reading(component, frame)), mask
+    return chosen(x, names, which, amounts, everywhere, reading(component, frame, x.device)), mask
 
 
 @APPLY.of(AutoAugment)
@@ -65,9 +69,9 @@ def autoaugment(component: AutoAugment, x: Tensor, mask: Tensor | None, frame: F
     for turn in range(2):
         names = tuple(dict.fromkeys(pair[turn][0] for pair in policy))
         table = [(names.index(name), chance, strength / 9) for name, chance, strength in (p[turn] for p in policy)]
-        which, chance, level = torch.tensor(table, device=x.device)[pairs].unbind(1)
+        which, chance, level = (known(column, x.device)[pairs] for column in zip(*table, strict=True))
         sign = torch.where(frame.uniform(f"sign{turn}") < 0.5, -1.0, 1.0)
         used = frame.uniform(f"used{turn}") < chance
         amounts = {n: amount_of(RAND.get(n, TIMM[n]), level, sign, x.shape) for n in names}
-        x = chosen(x, names, which.long(), amounts, used, reading(component, frame))
+        x = chosen(x, names, which.long(), amounts, used, reading(component, frame, x.device))
     return x, mask

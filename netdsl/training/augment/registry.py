@@ -4,8 +4,10 @@ draws from."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
+import torch
 from msgspec import Struct
 from torch import Tensor
 
@@ -47,6 +49,13 @@ class Frame(Struct, frozen=True, eq=False):
             return standardized
         mean, std = (s.to(standardized.device) for s in self.standard)
         return standardized * std + mean
+
+
+@lru_cache(256)
+def known(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Some numbers on a device, which nobody changes. They are copied there once: every copy from the host waits until
+    all that was launched before is computed."""
+    return torch.tensor(numbers, dtype=torch.float32, device=device)
 
 
 Apply = Callable[[Any, Tensor, Tensor | None, Frame], tuple[Tensor, Tensor | None]]
