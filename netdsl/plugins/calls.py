@@ -163,6 +163,20 @@ def reader(function: Callable[..., Any], who: str) -> Callable[..., Any]:
     return read
 
 
+def one_number(function: Callable[..., Any], who: str) -> Callable[..., Any]:
+    """A metric whose result is one number."""
+
+    def measured(outputs: Any, targets: Any) -> float:
+        made = function(outputs, targets)
+        shape = getattr(made, "shape", ())
+        if made is None or isinstance(made, str) or tuple(shape) not in ((), (1,)):
+            what = f"a tensor of shape {list(shape)}" if shape else f"`{made!r}`"
+            raise UserError("plugin-failed", f"{who} gives {what} for a split", "one number")
+        return float(made)
+
+    return measured
+
+
 ADAPTERS = {"loss": loss, "augment": augmentation, "optimizer": optimizer, "schedule": schedule, "data": reader}
 """By the field: how a plug-in's function becomes what netdsl calls."""
 

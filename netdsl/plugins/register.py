@@ -12,7 +12,7 @@ from netdsl.diagnostics.diagnostic import Fault
 from netdsl.ops import REGISTRY
 from netdsl.ops.base import Example, Op, OpError
 from netdsl.pipeline import Spec
-from netdsl.plugins.calls import executor, found, guarded
+from netdsl.plugins.calls import executor, found, guarded, one_number
 from netdsl.plugins.checks import called
 from netdsl.plugins.plugin import MetricPart, Part, Plugin
 from netdsl.recipe.annotations import forget
@@ -84,7 +84,7 @@ def metric_function(name: str) -> Any:
         return None
     part, plugin = _METRICS[name]
     who = f"{called(part)} of the plug-in `{plugin.name}`"
-    return guarded(found(part.function, who), who)
+    return one_number(guarded(found(part.function, who), who), who)
 
 
 def broken_examples(plugin: Plugin) -> list[str]:

@@ -43,7 +43,7 @@ def used(program: Program | None, recipe: Recipe) -> tuple[Used, ...]:
     if not loaded():
         return ()
     parts = list(_components(recipe))
-    kinds = {*map(type, parts), *(_ops(program.main) if program is not None else ())}
+    kinds = {*map(type, parts), *(ops_of(program.main) if program is not None else ())}
     metrics = {*recipe.metrics, *(part.metric for part in parts if isinstance(part, Plateau | Stop))}
     return tuple(
         Used(p.name, p.version, digest(p.plugin))
@@ -53,7 +53,7 @@ def used(program: Program | None, recipe: Recipe) -> tuple[Used, ...]:
     )
 
 
-def _ops(main: Definition) -> set[type[Op]]:
+def ops_of(main: Definition) -> set[type[Op]]:
     """The ops of a net, in every definition once."""
     found: set[type[Op]] = set()
     seen, waiting = {main}, [main]
@@ -65,6 +65,11 @@ def _ops(main: Definition) -> set[type[Op]]:
                 seen.add(step.callee)
                 waiting.append(step.callee)
     return found
+
+
+def foreign(main: Definition) -> tuple[str, ...]:
+    """The names of the ops of a net that plug-ins provide."""
+    return tuple(sorted(op.kind for op in ops_of(main) if op.__module__.partition(".")[0] != "netdsl"))
 
 
 def _components(value: Any) -> Iterator[Component]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from netdsl.analysis.count import totals
-from netdsl.backends.onnx.weights import FORMLESS, ExportError
+from netdsl.backends.onnx.weights import FORMLESS
 from netdsl.diagnostics.diagnostic import UserError
 from netdsl.elaborate.given import Expression
 from netdsl.elaborate.migrate import outdated
@@ -357,11 +357,11 @@ def _deliver(
     request: Request, prepared: Prepared, about: About, folder: Path, result: dict[str, Any], say: Show
 ) -> None:
     say(f"test: {described(result, about.task)}")
-    wrong: ExportError | None = None
+    wrong: UserError | None = None
     if request.onnx:
         try:
             result |= _onnx(prepared, about, folder, say)
-        except ExportError as error:
+        except UserError as error:
             wrong = error
     files.write_json(folder / files.ABOUT, replace(about, result=result))
     write_report(folder, prepared, result, about, request.samples)

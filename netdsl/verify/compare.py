@@ -60,16 +60,22 @@ class Case(Struct, frozen=True):
 
 
 class VerificationError(UserError):
-    """A model that does not compute what the net computes. `cases` holds every comparison."""
+    """A model that does not compute what the net computes. `cases` holds every comparison; `foreign`: ops of the net
+    that plug-ins provide."""
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(self, cases: Sequence[Case], foreign: Sequence[str] = ()) -> None:
         self.cases = tuple(cases)
         failed = [c for c in cases if not c.ok]
         worst = max(failed, key=lambda c: c.difference)
         why = worst.error or f"they differ by {worst.difference:.1e} where {worst.accepted:.0e} is accepted"
         at = ", ".join([f"N={worst.batch}", *(f"{k}={v}" for k, v in worst.sizes)])
         message = f"onnxruntime and torch disagree in {len(failed)} of {len(cases)} cases; at {at}: {why}"
-        super().__init__("unverified", message, "no ONNX file was written; please report this")
+        where = (
+            f"look at `onnx` of {', '.join(f'`{n}`' for n in foreign)}, of a plug-in"
+            if foreign
+            else "please report this"
+        )
+        super().__init__("unverified", message, f"no ONNX file was written; {where}")
 
 
 def verify(

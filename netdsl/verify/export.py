@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netdsl.backends.onnx.file import save
 from netdsl.backends.onnx.proto import annotate
 from netdsl.backends.onnx.weights import weights_hash
+from netdsl.plugins.used import foreign
 from netdsl.weights.former import current
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def export_onnx(
         module = live_module(net, weights)
         cases, model = verified_model(net.checked, module, export)
         if not all(c.ok for c in cases):
-            raise VerificationError(cases)
+            raise VerificationError(cases, foreign(net.checked.main))
         state, about["verified"] = state_of(module), record(cases)
     else:
         state = _state(net, weights)

@@ -415,6 +415,11 @@ def test_a_layer_of_own_code(tmp_path: Path) -> None:
     [
         ("1 / 0", "1.0", "the loss `odd_loss` of the plug-in `p` failed: ZeroDivisionError"),
         ("output.mean()", "1.0", "gives a tensor of shape [] for 64 samples"),
+        (
+            "output.square().mean(1)",
+            "outputs[0]",
+            "the metric `odd_metric` of the plug-in `p` gives a tensor of shape [",
+        ),
         ("output.square().mean(1)", "outputs[10**9]", "the metric `odd_metric` of the plug-in `p` failed: IndexError"),
     ],
 )
@@ -425,6 +430,36 @@ def test_what_fails_while_training_is_named(loss: str, metric: str, said: str, t
         net.train(folder=tmp_path / "run", settings=settings, quiet=True, onnx=False)
     assert said in found.value.message
     assert found.value.code == "plugin-failed"
+
+
+WRONG_ONNX = """
+from netdsl.plugins import Call, Example, Op, Plugin, Torch, X
+plugin = Plugin("p", version="1")
+
+@plugin.op("twice")
+class Twice(Op, frozen=True):
+    "2 x."
+    examples = (Example("twice"),)
+
+    def infer(self, assume, *x):
+        return x[0]
+
+    def torch(self, *x):
+        return Torch(None, Call("*", (2, X())))
+
+    def onnx(self, g, *x):
+        return g.op("Mul", x[0].name, g.const(3))
+"""
+
+
+def test_a_wrong_onnx_form_costs_the_file_and_not_the_run(tmp_path: Path) -> None:
+    plugins.load(written(tmp_path, "wrong_onnx", WRONG_ONNX), str(tmp_path))
+    text = "net N(classes=10) {\n  input x [1, 8, 8]\n  flatten -> twice -> linear(classes)\n}\n"
+    with pytest.raises(netdsl.TrainingError, match="disagree") as found:
+        netdsl.load(netdsl.Source(text)).train(data="digits", settings={"steps": 1}, folder=tmp_path / "r", quiet=True)
+    assert found.value.hint == "no ONNX file was written; look at `onnx` of `twice`, of a plug-in"
+    assert netdsl.open_run(tmp_path / "r").ended
+    assert {p.name for p in (tmp_path / "r").iterdir()} > {"model.safetensors", "report.html"}
 
 
 RESIZING = """
