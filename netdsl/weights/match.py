@@ -232,9 +232,7 @@ def _longest(key: str, mapping: Mapping, side: int) -> tuple[str, str] | None:
 
 def _align(found: Draft, program: Program, mapping: Mapping) -> None:
     """Decide what is still free by the order of use, shapes and names."""
-    own = joined(units(found.own), attention_parts(program))
-    foreign = [u for u in upright(joined(units(found.foreign))) if u.path[-1] not in INTERLEAVED]
-    common = reconcile(own, foreign, _labels(own, foreign, mapping))
+    common = _in_common(units(found.own), units(found.foreign), program, mapping)
     if not common.own:
         return
     numbers = numbered(list(common.signatures.values()))
@@ -249,6 +247,18 @@ def _align(found: Draft, program: Program, mapping: Mapping) -> None:
         found.reasons += _differences(common) or ["the layers are the same, but not in the same order of use"]
         return
     _record(found, aligned, use, common)
+
+
+def _in_common(own: Sequence[Unit], foreign: Sequence[Unit], program: Program, mapping: Mapping) -> Common:
+    """What both sides have in common, with query, key and value fused, or apart where only so they have the same."""
+    fused = (joined(own, attention_parts(program)), joined(foreign))
+    found = []
+    for mine, theirs in (fused, (own, foreign)):
+        upper = [u for u in upright(theirs) if u.path[-1] not in INTERLEAVED]
+        found.append(reconcile(mine, upper, _labels(mine, upper, mapping)))
+        if found[-1].equal:
+            return found[-1]
+    return found[0]
 
 
 def _labels(own: Sequence[Unit], foreign: Sequence[Unit], mapping: Mapping) -> dict[Unit, int]:

@@ -15,6 +15,8 @@ SYNONYMS = {
     "cls": "class", "class": "class", "pos": "position", "position": "position", "positions": "position",
     "positional": "position", "gamma": "scale", "ls": "scale", "scale": "scale", "aux": "aux", "auxiliary": "aux",
     "row": "row", "rows": "row", "col": "column", "cols": "column", "column": "column", "columns": "column",
+    "wq": "query", "wk": "key", "wv": "value", "emb": "embedding", "embed": "embedding", "embedding": "embedding",
+    "embeddings": "embedding", "wte": "embedding",
     "mu": "mean", "mean": "mean", "var": "variance", "variance": "variance", "logvar": "variance",
     "multihead": "cross", "crossattention": "cross", "crossattn": "cross",
 }  # fmt: skip
@@ -29,10 +31,12 @@ SILENT = frozenset({
 
 EARLIER = (
     ("before", "after"), ("pre", "post"), ("encoder", "decoder"), ("first", "second"), ("first", "last"),
-    ("in", "out"), ("input", "output"), ("left", "right"), ("reduce", "expand"), ("start", "end"),
+    ("in", "out"), ("input", "output"), ("input", "post"), ("left", "right"), ("reduce", "expand"), ("start", "end"),
     ("self", "encoder"), ("self", "final"), ("encoder", "final"),  # norms of fairseq, BART, OPT, Whisper
 )  # fmt: skip
 """Pairs of words of which the first names what is used first, where one of the two feeds the other."""
+
+ATTENTION, NORM = frozenset({"attn", "attention", "att", "mha"}), frozenset({"norm", "ln", "layernorm", "rmsnorm"})
 
 REPEATED = frozenset(
     {"block", "blocks", "layers", "stages", "layer", "encoder", "encoders", "decoders", "h", "features"}
@@ -106,9 +110,13 @@ def lettered(names: Sequence[str]) -> bool:
 
 
 def concepts(name: str) -> frozenset[str]:
-    """The meanings of the words of a name, without those that say nothing."""
-    said = [t for t in tokens(name) if t not in SILENT and not t.isdecimal()]
-    return frozenset(SYNONYMS.get(t, t) for t in said)
+    """The meanings of the words of a name, without those that say nothing. `attention_norm` is one meaning,
+    and `embed_out` what `lm_head` is."""
+    words = frozenset(tokens(name))
+    said = frozenset(SYNONYMS.get(t, t) for t in words if t not in SILENT and not t.isdecimal())
+    if words & ATTENTION and words & NORM and not words & {"post", "after", "output"}:
+        said |= {"attention norm"}
+    return (said - {"embedding"}) | {"lm"} if "embedding" in said and words & {"out", "output"} else said
 
 
 def earlier(a: str, b: str) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from netdsl.ir.flatten import Node, flatten
 from netdsl.ir.model import Program
@@ -29,7 +29,7 @@ class Use:
         self.units = sorted(units, key=lambda u: (at[u], places[u]))
         self.nodes = nodes
         self.feeds, self._behind = self._walk(at)
-        self.words = _words(self.units, at, nodes)
+        self.words = _words(self.units, at, nodes, attention_parts(program))
 
     def _walk(self, at: dict[Unit, int]) -> tuple[list[int], list[int]]:
         """For every layer what it reads, and for every op call all layers behind it, the call's own included."""
@@ -77,28 +77,50 @@ def bits(mask: int) -> list[int]:
 
 SHOWN = {
     "upconv": frozenset({"up"}),
+    "embed": frozenset({"embedding"}),
     "attention": frozenset({"self"}),
     "cross_attention": frozenset({"cross", "encoder"}),
 }
-"""What names say of layers whose ops show it: `up`, `self_attn`, `encoder_attn`."""
+"""What names say of layers whose ops show it: `up`, `tok_embeddings`, `self_attn`, `encoder_attn`."""
 
 GATES = frozenset({"silu", "gelu", "sigmoid"})
 """What the gating half of a gated MLP passes through."""
 
 
-def _words(units: Sequence[Unit], at: dict[Unit, int], nodes: Sequence[Node]) -> list[frozenset[str]]:
-    """The words for every layer that its name may have, as the structure shows them."""
-    pooled = _pooled(nodes, set(at.values()))
-    gated = {v.name for node in nodes if node.op.kind in GATES for v in node.inputs}
+def _words(
+    units: Sequence[Unit], at: dict[Unit, int], nodes: Sequence[Node], parts: Mapping[str, str]
+) -> list[frozenset[str]]:
+    """The words for every layer that its name may have, as the structure shows them; `parts` of attentions."""
+    places = {
+        "pool": _pooled(nodes, set(at.values())),
+        "attention norm": _before_attention(nodes, parts),
+        "gate": _gated(nodes),
+        "lm": {at[u] for u in units[-1:]} & {i for i, node in enumerate(nodes) if node.op.kind == "linear"},
+    }
     found = []
     for unit in units:
-        number = at[unit]
-        node = nodes[number] if number < len(nodes) else None
-        words = SHOWN.get(node.op.kind, frozenset()) if node else frozenset()
-        words |= {"pool"} if number in pooled else frozenset()
-        words |= {"gate"} if node and any(v.name in gated for v in node.outputs) else frozenset()
-        found.append(words)
+        words = frozenset(word for word, numbers in places.items() if at[unit] in numbers)
+        shown = SHOWN.get(nodes[at[unit]].op.kind, frozenset()) if at[unit] < len(nodes) else frozenset()
+        found.append(words | shown | ({parts[unit.name]} if unit.name in parts else set()))
     return found
+
+
+def _gated(nodes: Sequence[Node]) -> set[int]:
+    """The calls whose values pass through the activation of a gate."""
+    gated = {v.name for node in nodes if node.op.kind in GATES for v in node.inputs}
+    return {number for number, node in enumerate(nodes) if any(v.name in gated for v in node.outputs)}
+
+
+def _before_attention(nodes: Sequence[Node], parts: Mapping[str, str]) -> set[int]:
+    """The norms of which an attention, and nothing else, reads what they give."""
+    read: dict[str, list[bool]] = {}
+    for node in nodes:
+        for value in node.inputs:
+            read.setdefault(value.name, []).append("attention" in node.op.kind or node.layer_path in parts)
+    given = (
+        (i, [a for v in n.outputs for a in read.get(v.name, ())]) for i, n in enumerate(nodes) if "norm" in n.op.kind
+    )
+    return {number for number, attends in given if attends and all(attends)}
 
 
 def _pooled(nodes: Sequence[Node], owned: set[int]) -> set[int]:

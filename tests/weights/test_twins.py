@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from llama_twins import HF, LLAMA, META, NEOX, Llama
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -216,6 +217,9 @@ TWINS: dict[str, tuple[Any, str, dict[str, Any], Any]] = {
         {},
         torch.randn(2, 7, 16),
     ),
+    "Llama in Hugging Face's names": (lambda: Llama(HF), LLAMA, {}, torch.randint(0, 50, (2, 9))),
+    "Llama in Meta's names": (lambda: Llama(META), LLAMA, {}, torch.randint(0, 50, (2, 9))),
+    "Llama in names of GPT-NeoX": (lambda: Llama(NEOX), LLAMA, {}, torch.randint(0, 50, (2, 9))),
     "torch's decoder": (TorchDecoder, DECODER, {}, (torch.randn(2, 7, 16), torch.randn(2, 5, 16))),
     "a gate": (LlamaMLP, GATED, {}, torch.randn(2, 16)),
     "a key that is registered first": (lambda: KeyFirstAttention(16), PARTS, {}, torch.randn(2, 7, 16)),
