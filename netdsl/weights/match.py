@@ -250,7 +250,7 @@ def _align(found: Draft, program: Program, mapping: Mapping) -> None:
 
 
 def _in_common(own: Sequence[Unit], foreign: Sequence[Unit], program: Program, mapping: Mapping) -> Common:
-    """What both sides have in common, with query, key and value fused, or apart where only so they have the same."""
+    """The common part of both sides, with query, key and value fused, or apart where only so they have the same."""
     fused = (joined(own, attention_parts(program)), joined(foreign))
     found = []
     for mine, theirs in (fused, (own, foreign)):

@@ -235,3 +235,26 @@ def test_no_variable_hides_that_of_a_loop_around_it() -> None:
     names = [n for t in walk(body) if t.head == "for" for n in t.fields[0][1]]
     assert names
     assert {"c", "c2"}.isdisjoint(names)
+
+
+@pytest.mark.parametrize(
+    ("op", "said"),
+    [
+        ("Mul(c, w)", "unsqueeze(axis=1) -> it * param((1, 6))"),
+        ("Add(w, c)", "unsqueeze(axis=1) -> expand((3, 6)) -> param((1, 6)) + it"),
+        ("Sub(w, c)", "unsqueeze(axis=1) -> expand((3, 6)) -> param((1, 6)) - it"),
+    ],
+)
+def test_numbers_along_an_axis_that_a_value_lacks(op: str, said: str) -> None:
+    """The frequencies of a NeRF: each number of the input meets each of a vector."""
+    cut = "i = Constant <value_ints = [2]> ()  c = Unsqueeze(x, i)"
+    text = f"(float[N,3] x) => (float[N,3,6] y) <float[6] w = {{}}> {{ {cut}  y = {op} }}"
+    assert said in lifted(text), lifted(text)
+
+
+def test_last_states_that_nothing_reads() -> None:
+    """torch's older exporter names all that a recurrent node can give."""
+    text = """(float[N,L,3] x) => (float[N,L,4] z) <float[1,16,3] w = {}, float[1,16,4] r = {}> {
+        t = Transpose <perm = [1, 0, 2]> (x)  y, h, c = LSTM <hidden_size = 4> (t, w, r)
+        i = Constant <value_ints = [1]> ()  s = Squeeze(y, i)  z = Transpose <perm = [1, 0, 2]> (s) }"""
+    assert "\n  lstm(4, bias=false) -> reshape" in lifted(text), lifted(text)

@@ -19,6 +19,7 @@ from netdsl.ops.arithmetic import Add, Div, Maximum, Minimum, Mul, Scalar, Sub
 from netdsl.ops.base import Op, feature_axis
 from netdsl.ops.linear import Linear
 from netdsl.ops.reshaping import Expand
+from netdsl.tensors import TensorType
 
 BINARY: dict[str, tuple[type[Op], str]] = {
     "Add": (Add, "+"), "Sub": (Sub, "-"), "Mul": (Mul, "*"), "Div": (Div, "/"), "Pow": (Op, "**"),
@@ -39,19 +40,19 @@ def _binary(builder: Builder, node: Node) -> None:
             raise builder.refused("a power of one value by another has no form")
         a, b = builder.met(a, b) if a.is_bare else a, builder.met(b, a) if b.is_bare or not a.is_bare else b
         if sign in "+-":
-            a, b = _widened(builder, a, b), _widened(builder, b, a)
+            a, b = _widened(builder, a, b.type), _widened(builder, b, a.type)
         builder.apply(op(), a, b)
 
 
-def _widened(builder: Builder, x: Laid, like: Laid) -> Laid:
+def _widened(builder: Builder, x: Laid, like: TensorType) -> Laid:
     """A value of one feature that is added to many: that it is meant for all is said."""
     shape = x.type.shape
-    if not shape or x.type.rank != like.type.rank:
+    if not shape or x.type.rank != like.rank:
         return x
-    at = feature_axis(like.type)
-    if shape[at] != 1 or like.type.shape[at] == 1:
+    at = feature_axis(like)
+    if shape[at] != 1 or like.shape[at] == 1:
         return x
-    return x.on(builder.call(Expand((*shape[:at], like.type.shape[at], *shape[at + 1 :])), x)[0])
+    return x.on(builder.call(Expand((*shape[:at], like.shape[at], *shape[at + 1 :])), x)[0])
 
 
 def _many(builder: Builder, node: Node, op: type[Op]) -> None:
@@ -80,6 +81,8 @@ def _with_numbers(builder: Builder, op: type[Op], sign: str) -> None:
     if sign == "+" and _absorbed(builder, x, array):
         return
     other = spread(builder, array, x, adds=sign in "+-")
+    if sign in "+-":
+        x = _widened(builder, x, other.type)
     builder.give(builder.call(op(), *((other, x.value) if reverse else (x.value, other)))[0], x)
 
 
@@ -135,7 +138,7 @@ def spread(builder: Builder, array: Any, x: Laid, adds: bool) -> Value:
     shape = _sample_shape(builder, array, x)
     name = next(i for i in builder.node.inputs if isinstance(builder.known[i], np.ndarray))
     at = feature_axis(x.type)
-    if array.size == shape[at]:
+    if array.size == shape[at] == x.type.shape[at]:
         return builder.param(array.reshape(-1), name)
     value = builder.param(array.reshape(shape), name)
     if adds and shape[at] == 1 != x.type.shape[at]:

@@ -23,7 +23,7 @@ def _recurrent(builder: Builder, node: Node) -> None:
     if kind is RNN:
         options["nonlinearity"] = (node.get("activations") or ("Tanh",))[0].lower()
     starts = _starts(builder, kind)
-    options["states"] = any(node.outputs[1:])
+    options["states"] = any(builder.uses[name] for name in node.outputs[1:] if name)
     op = kind(hidden, **options)
     results = builder.call(op, x, *starts, weights=_weights(builder, kind, hidden, directions))
     _give(builder, node, x, results, directions, hidden)
