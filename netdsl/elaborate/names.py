@@ -55,7 +55,7 @@ def is_undeclared(found: Diagnostic) -> bool:
 def _declared(name: str) -> str | None:
     """How a name that nothing is like would be declared; a name in capitals may be one of many things."""
     if name in FLOWING:
-        return "the value that flows in is `it`; an input has the name that `input` gives it"
+        return "write `it`, the value that flows in; an input has the name that `input` gives it"
     if name in INFERRED:
         return "the sizes of what flows in are named by the signature: `block B(c): [C, H, W] -> [c, H, W]`"
     if len(name) == 1 and name.isupper():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from netdsl.diagnostics.diagnostic import Diagnostic, Edit
+from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import Call
 from netdsl.fixes.proof import UNKNOWN
 from netdsl.fixes.quoted import Change
@@ -19,6 +20,7 @@ NEEDLESS = ("layer", "block", "module", "act", "activation", "loss", "optimizer"
 
 _COMPUTED = re.compile(r"\s*output\s+\w+\s*[-+*/@](?!>)")
 _OPERATED = re.compile(r" [-+*/@] ")
+_EQUAL = re.compile(r"(?:did you mean|write|use|it is(?: called| written)?|an? [\w ]+ is(?: called)?) `([^`]+)`")
 _OF_FIELD = re.compile(r"`[\w.]+` takes ")
 
 
@@ -67,6 +69,15 @@ def has_two_readings(hint: str) -> bool:
         or "is inferred here; " in hint
         or hint.startswith(("it may mean", "usual is", "a number says how much"))
     )
+
+
+def meant(mistake: Diagnostic, hint: Hint, changes: Iterable[list[Change]]) -> Iterable[list[Change]]:
+    """Of changes to code that a hint quotes, for an unknown name those that write what it is said to be, and not what
+    could be used beside it or instead."""
+    if mistake.code != "unknown-name":
+        return changes
+    said = _EQUAL.match(hint.message)
+    return () if said is None else (c for c in changes if any(said[1] in new for _, _, new in c))
 
 
 def is_sure(changes: list[Change], code: str) -> bool:

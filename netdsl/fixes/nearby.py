@@ -87,7 +87,8 @@ def _guesses_own(text: str, mistake: Diagnostic) -> bool:
     guess = _GUESS.match(mistake.hint or "")
     return (
         guess is not None
-        and re.search(rf"^\s*(?:net|block|share)?\s*{guess[1]}\b\s*[=({{:]", text, re.MULTILINE) is not None
+        and re.search(rf"^\s*(?:(?:net|block|share)\s+{guess[1]}\b|{guess[1]}\s*(?:=(?!=)|:))", text, re.MULTILINE)
+        is not None
     )
 
 

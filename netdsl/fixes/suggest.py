@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from netdsl.budget import paid
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
 from netdsl.fixes.calls import closed, parts
-from netdsl.fixes.doubt import drops_a_part, has_two_readings, is_doubtful, is_sure, keeps
+from netdsl.fixes.doubt import drops_a_part, has_two_readings, is_doubtful, is_sure, keeps, meant
 from netdsl.fixes.entries import completed
 from netdsl.fixes.flow import flowing, unpacked
 from netdsl.fixes.lacking import lacking
@@ -243,7 +243,7 @@ def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message, own)
         if mistake.code == "not-a-list":
             changes = ([(a, b, among(text, a, b, new)) for a, b, new in c] for c in changes)
-        yield from ((hint.message, c, not has_two_readings(hint.message)) for c in changes)
+        yield from ((hint.message, c, not has_two_readings(hint.message)) for c in meant(mistake, hint, changes))
 
 
 def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

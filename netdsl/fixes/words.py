@@ -33,6 +33,10 @@ _REPEATED = (
     "heads of queries share those of keys in `sdpa(q, k, v, enable_gqa=true)`; positions are repeated by `upsample`, "
     "axes of size 1 by `expand`"
 )
+_TRANSFORM = (
+    "no value is complex; the real part of a Fourier transform is a product with a table of cosines: "
+    '`einsum("l d, l m -> m d", it, table)`'
+)
 _GRN = "it is a block of the zoo: `from convnext_v2 import GRN`"
 _POSITIONS = (
     "learnt positions are added to the tokens, `it + param((64, 128))`; the tables of Vaswani et al. are computed "
@@ -167,7 +171,7 @@ WORDS = {
     "trunc_normal_": "how weights begin is a field of the recipe: `init = trunc_normal(std=0.02)`",
     "Softmin": "it is `neg -> softmax`", "conv1x1": "a convolution of each position by itself is `conv(64, 1)`",
     "logsumexp": "it is written out: `exp -> reduce_sum(axis=1) -> log`, of numbers below 88",
-    "argmin": "the place of the least is that of the largest of `neg`: `neg -> argmax`",
+    "argmin": "it is `neg -> argmax`: the place of the least is that of the largest of the negative",
     "detach": _GRADIENT,
     **dict.fromkeys(("SwiGLU", "GEGLU", "ReGLU", "GluMlp", "GatedMlp"), _GATED),
     **dict.fromkeys(("masked_select", "nonzero", "unique", "argwhere"), _MASKED),
@@ -180,7 +184,7 @@ WORDS = {
     **dict.fromkeys(
         ("InvertedResidual", "MBConv"), "blocks of the zoo are imported: `from mobilenet_v2 import Inverted`"
     ),
-    **dict.fromkeys(("rope", "RotaryEmbedding", "rotary_embedding"), "queries and keys are turned by `rotary`"),
+    **dict.fromkeys(("rope", "RotaryEmbedding", "rotary_embedding"), "it is `rotary`, of queries and keys"),
     **dict.fromkeys(("PositionalEmbedding", "PosEmbed", "SinusoidalEmbedding"), _POSITIONS),
     **dict.fromkeys(("ClassToken", "cls_token"), "it is joined: `concat(param((1, 64), role=embedding), it)`"),
     **dict.fromkeys(("TransformerDecoder", "TransformerDecoderLayer"), _DECODER),
@@ -211,8 +215,15 @@ WORDS = {
     "slice": "a part of a tensor is `narrow(0, 2)`, one position `take(-1, axis=0)`; the batch is no axis",
     "diff": "it is the difference of two parts: `(x -> narrow(1, 7)) - (x -> narrow(0, 7))`",
     "StarReLU": "it is written out: `relu -> square -> affine`",
-    "squareplus": _NONE, "sparsemax": _NONE, "Maxout": _NONE,
-    "ScaleNorm": "a norm of the length alone is `l2_normalize -> scale`", "Highway": _NONE,
+    "squareplus": _NONE, "sparsemax": _NONE, "Maxout": _NONE, "Highway": _NONE,
+    "ScaleNorm": "the nearest is `l2_normalize -> scale`, with a scale for each feature",
+    "bmm": "it is `matmul(a, b)`: the batch is no axis", "scatter_add": "it is called `scatter` here",
+    **dict.fromkeys(("fft", "rfft", "ifft", "irfft", "fft2", "stft"), _TRANSFORM),
+    **dict.fromkeys(("pixel_norm", "PixelNorm"), "it is `rmsnorm(elementwise_affine=false, eps=1e-8)`"),
+    **dict.fromkeys((
+        "roi_align", "nms", "ctc_loss", "CTCLoss", "crf", "CRF", "selective_scan", "inverse", "trace", "kthvalue",
+        "bucketize", "searchsorted", "logcumsumexp", "cdist",
+    ), _NONE),
     "forward": "a body is a list of statements: `x -> layer`",
 }  # fmt: skip
 """Hints for names, where no fix is verified."""

@@ -11,6 +11,7 @@ from netdsl.diagnostics.diagnostic import Diagnostic, Edit, did_you_mean
 from netdsl.fixes.apply import fix
 from netdsl.fixes.proof import edited, mends
 from netdsl.fixes.suggest import suggest
+from netdsl.fixes.words import WORDS
 from netdsl.loader import read_import
 from netdsl.pipeline import Spec
 from netdsl.render.errors import page
@@ -144,6 +145,18 @@ def test_only_slips_of_a_word_are_asked_after() -> None:
     }  # fmt: skip
     for word in ("in_channels", "activation", "stem", "tokens", "causal", "mean", "no_dropout"):
         assert did_you_mean(word, known) is None, word
+
+
+@pytest.mark.parametrize("word", [w for w in WORDS if w.isidentifier()])
+def test_no_fix_puts_something_else_in_the_place_of_a_word(word: str) -> None:
+    """A fix writes what the words for a name say it is, not what they say could be used beside it."""
+    for call in (word, f"{word}(2)"):
+        source = Source(f"net N {{\n  input x [L, 16]\n  linear(16) -> {call}\n}}\n")
+        mistakes = [d for d in suggest(source, check(source), check) if d.code == "unknown-name"]
+        for hint in (h for d in mistakes for h in d.hints if h.edits):
+            said = re.search(r"`([^`]+)`", hint.message)
+            assert said is not None, hint.message
+            assert said[1] in hint.edits[0].text, hint.message
 
 
 def test_a_word_that_begins_a_known_one_means_that_one() -> None:
