@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import growth_work as work
-from growth_texts import blank, inputs, residues, sized, unused
+from growth_texts import blank, grouped, inputs, residues, sized, unused
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ SWEEPS = {
     "terms": Sweep("of a flat sum", (2_500, 5_000, 10_000), work.terms, seconds=1.2),
     "files": Sweep("checked, of a net each", (50, 100, 200), work.nets, seconds=1.2),
     "residues": Sweep("of sizes, by rounds", (16, 32, 64), work.checked(residues), seconds=1.2),
+    "groups": Sweep("of a recipe", (500, 1_000, 2_000), work.checked(grouped), seconds=1.2),
     "unused": Sweep("blocks", (1_500, 3_000, 6_000), work.checked(unused), seconds=1.2),
     "size": Sweep("named as its net, by lines", (250, 500, 1_000), work.checked(sized), seconds=1.2),
     "inputs": Sweep("of one net", (250, 500, 1_000), work.checked(inputs), seconds=1.2, memory=1.1),
     "weights": Sweep("in a row, by layers", (500, 1_000, 2_000), work.numbered, seconds=1.2),
+    "diff": Sweep("of variants of variants", (100, 200, 400), work.variants_compared, seconds=1.2),
     "lift": Sweep("layers that differ", (100, 200, 400), work.lifted, seconds=1.2),
     "blank": Sweep("lines", (125_000, 250_000, 500_000), work.checked(blank), seconds=1.2),
     "unrolled": Sweep("steps of an RNN", (250, 500, 1_000), work.unrolled, seconds=1.2),

@@ -42,3 +42,17 @@ def stages(layers: int) -> str:
     """A net whose layers all differ from those beside them."""
     body = "\n".join(f"  conv({i * 7919 % 61 + 3}, {1 + 2 * (i % 2)}) -> relu" for i in range(layers))
     return f"net A {{\n  input x [4, 8, 8]\n{body}\n}}\n"
+
+
+def grouped(layers: int) -> str:
+    """A recipe with a group for each layer."""
+    labels = "\n".join(f"  l{i}: conv(4, 1)" for i in range(layers))
+    groups = "\n".join(f"  group l{i} {{ lr = {0.1 / (i + 1):.6f} }}" for i in range(layers))
+    recipe = f'recipe R for A {{\n  data = npz("a.npz")\n{groups}\n}}\n'
+    return f"net A {{\n  input x [4, 8, 8]\n{labels}\n  gap -> linear(3)\n}}\n{recipe}"
+
+
+def variants(count: int) -> str:
+    """Variants of which each is the one before."""
+    body = "".join(f"net V{i} = {f'V{i - 1}' if i else 'A'}\n" for i in range(count))
+    return f"net A {{ input x [4, 8, 8]\n conv(4, 1) }}\n{body}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from growth_texts import lines_of, stages
+from growth_texts import lines_of, stages, variants
 
 
 def evaluation(samples: int, folder: Path) -> Callable[[], object]:
@@ -285,6 +285,16 @@ def numbered(layers: int, folder: Path) -> Callable[[], object]:
     own = list(count.parameters(program.main))
     foreign = [Slot(f"l{i // 2}.{p.path.rpartition('.')[2]}", p.shape) for i, p in enumerate(own)]
     return lambda: match(program, foreign)
+
+
+def variants_compared(count: int, folder: Path) -> Callable[[], object]:
+    """All nets of a spec with those of another one, whose first layer differs."""
+    from netdsl.cli.main import main as command
+
+    one, other = folder / "one.net", folder / "other.net"
+    one.write_text(variants(count))
+    other.write_text(variants(count).replace("conv(4, 1)", "conv(4, 3)"))
+    return lambda: command(["diff", str(one), str(other), "-o", str(folder / "diff.json")])
 
 
 def rows_of_numbers(numbers: int, folder: Path) -> Callable[[], object]:

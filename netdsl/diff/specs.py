@@ -14,6 +14,7 @@ from netdsl.diff.nets import compare_nets
 from netdsl.diff.page import page
 from netdsl.diff.recipes import compare_recipes
 from netdsl.diff.text import net_text, recipe_text
+from netdsl.ir.model import Program
 from netdsl.pipeline import Net, Spec
 from netdsl.render.numbers import plural
 from netdsl.render.paint import Paint
@@ -83,9 +84,10 @@ class _Names:
     """The names of both sides: those that both have, and those that one has."""
 
     def __init__(self, before: Sequence[str], after: Sequence[str]) -> None:
-        self.common = [n for n in before if n in after]
-        self.only_before = [n for n in before if n not in after]
-        self.only_after = [n for n in after if n not in before]
+        both = {*before} & {*after}
+        self.common = [n for n in before if n in both]
+        self.only_before = [n for n in before if n not in both]
+        self.only_after = [n for n in after if n not in both]
 
 
 def _names(before: Named, after: Named, kind: str) -> tuple[str | None, str | None]:
@@ -100,15 +102,20 @@ def _names(before: Named, after: Named, kind: str) -> tuple[str | None, str | No
 
 
 def _nets(before: Named, after: Named, a: str | None, b: str | None, given: Given) -> NetDiff:
-    nets = [_net(side.spec, name, given) for side, name in ((before, a), (after, b))]
-    return compare_nets(nets[0].checked, nets[1].checked, _titles(before, after, nets[0].name, nets[1].name))
+    nets = [side.spec.net(name, given.arguments, given.sizes) for side, name in ((before, a), (after, b))]
+    one, two = (_program(net, given) for net in nets)
+    return compare_nets(one, two, _titles(before, after, nets[0].name, nets[1].name))
 
 
-def _net(spec: Spec, name: str | None, given: Given) -> Net:
-    net = spec.net(name, given.arguments, given.sizes)
-    if net.program is None:
+def _program(net: Net, given: Given) -> Program:
+    """The program of a net: as it is written, what the nets of a file share is elaborated once."""
+    spec, program = net.spec, None
+    if not (given.arguments or given.sizes or spec.mistakes):
+        program = spec.elaborator.net(spec.module, net.name, {}, {})
+    program = program or net.program
+    if program is None:
         raise Incomparable("a net has mistakes", None, net.diagnostics)
-    return net
+    return program
 
 
 def _recipes(before: Named, after: Named, a: str | None, b: str | None, given: Given) -> RecipeDiff:

@@ -132,6 +132,11 @@ def widths(n: int) -> str:
     return "block B(w) { for c in w { conv(c, 3) -> relu } }\n" + NET.format(f"B({one}) -> B({two})")
 
 
+def variants(n: int) -> str:
+    """Variants of which each is the one before."""
+    return NET.format("conv(4, 1)") + "".join(f"net V{i} = {f'V{i - 1}' if i else 'A'}\n" for i in range(n))
+
+
 def expectations(n: int) -> str:
     return lines(n) + "expect A: output == [4, 8, 8]\n" * n
 
@@ -219,7 +224,7 @@ def compared(spec: Path, out: Path) -> object:
     """With the spec whose first convolution is another one."""
     other = spec.with_suffix(".other.net")
     other.write_text(re.sub(r"conv\((\d+), 1\)", r"conv(\1, 3)", spec.read_text(), count=1))
-    return main(["diff", f"{spec}:A", f"{other}:A"])
+    return main(["diff", str(spec), str(other)])
 
 
 WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
@@ -249,6 +254,7 @@ WORK: dict[str, tuple[Callable[[int], str], Callable[[Path, Path], object]]] = {
     "diff": (lines, compared),
     "diff of distinct layers": (dense, compared),
     "diff of blocks": (used, compared),
+    "diff of variants": (variants, compared),
     "export": (stages, export),
     "source of branches": (dense, printed),
     "source of arguments": (arguments, printed),
