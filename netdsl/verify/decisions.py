@@ -7,7 +7,7 @@ what decides is compared itself, by the gate; and a number that such rounding ma
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,11 +110,28 @@ class _Exposing:
 
 def undecided(module: nn.Module, inputs: Sequence[Tensor], outputs: Sequence[Any]) -> list[Any]:
     """Masks of the outputs of a module: where they jump when its weights and inputs change by as much as rounding."""
+
+    def run(sign: int, random: torch.Generator) -> list[Any]:
+        twin = _changed(module, sign, random)
+        return outputs_of(twin, [_moved(x, sign, random) for x in inputs])
+
+    return _jumps(run, outputs)
+
+
+def undecided_by_inputs(run: Callable[[dict[str, Any]], list[Any]], fed: Mapping[str, Any], outputs: Any) -> list[Any]:
+    """Masks of the outputs of a file: where they jump when its inputs, by name, change by as much as rounding."""
+
+    def moved(sign: int, random: torch.Generator) -> list[Any]:
+        return run({name: _moved(torch.from_numpy(x), sign, random).numpy() for name, x in fed.items()})
+
+    return _jumps(moved, outputs)
+
+
+def _jumps(run: Callable[[int, torch.Generator], list[Any]], outputs: Sequence[Any]) -> list[Any]:
+    """Masks of where outputs differ from those of a run with one of several small changes, each with both signs."""
     masks = [np.zeros(y.shape, bool) for y in outputs]
     for number in range(2 * PAIRS):
-        sign, random = 1 - 2 * (number % 2), torch.Generator().manual_seed(number // 2)
-        twin = _changed(module, sign, random)
-        found = outputs_of(twin, [_moved(x, sign, random) for x in inputs])
+        found = run(1 - 2 * (number % 2), torch.Generator().manual_seed(number // 2))
         for mask, y, other in zip(masks, outputs, found, strict=True):
             mask |= _jumped(y, other)
     return masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,12 +15,14 @@ from onnx_nets import compiled, module_of
 from torch import nn
 
 from netdsl.backends.onnx.model import export
+from netdsl.backends.onnx.session import Session
 from netdsl.cli.main import main
 from netdsl.ops import REGISTRY
 from netdsl.render.cases import cases_data, verdict
 from netdsl.verify.compare import Case, verify
 from netdsl.verify.decisions import decisions, taps, undecided
 from netdsl.verify.distance import GATE
+from netdsl.verify.file import _apart
 from netdsl.verify.reference import Reference
 from netdsl.verify.sizes import At
 from netdsl.verify.stress import state_of
@@ -179,3 +181,28 @@ def test_the_command_says_so(
     assert main(["verify", "equal.net", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["cases"]
     assert [(c["deciding"], c["undecided"]) for c in found[:2]] == [(15, 0)] * 2
+
+
+class Shifted:
+    """A session whose numbers are moved by a share of each, or all by a number."""
+
+    def __init__(self, session: Session, share: float, number: float = 0.0) -> None:
+        self.session, self.share, self.number = session, share, number
+
+    def run(self, fed: dict[str, Any]) -> dict[str, Any]:
+        moved = {name: x * np.float32(1 + self.share) for name, x in fed.items()}
+        return {name: y + np.float32(self.number) for name, y in self.session.run(moved).items()}
+
+
+def test_a_file_without_a_net_may_round_otherwise_where_it_jumps() -> None:
+    """`floor` of thousands of numbers: some stand within rounding of a whole one. All being off by one is found."""
+    program = compiled("net Net { input image [3, 40, 40]\n conv(16, 3) * 100 -> floor }")
+    session = Session(export(program, state_of(module_of(program))).SerializeToString(), threads=1)
+    fed = {"image": np.random.default_rng(0).normal(size=(2, 3, 40, 40)).astype(np.float32)}
+    as_session = cast(Session, Shifted(session, 1e-6))
+    difference, left_out = _apart(session, as_session, fed, GATE)
+    assert difference <= GATE
+    assert 0 < left_out < 2 * 16 * 1600 * 0.1
+    assert _apart(session, session, fed, GATE) == (0, 0)
+    assert _apart(session, cast(Session, Shifted(session, 0.0, 1.0)), fed, GATE)[0] > GATE
+    assert _apart(session, cast(Session, Shifted(session, 1e-2)), fed, GATE)[0] > GATE
