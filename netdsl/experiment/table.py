@@ -175,9 +175,9 @@ def latex(results: Results) -> str:
     for table in tables(results):
         align = "".join("r" if a == ">" else "l" for a in table.align)
         lines = [_line(table.header), "\\midrule", *map(_line, table.rows)]
-        notes = " ".join(f"{written_in_latex(note)}." for note in table.notes)
+        sentences = " ".join(f"{written_in_latex(said)}." for said in (table.title, *table.notes))
         body = "\n".join(["\\toprule", *lines, "\\bottomrule"])
-        caption = f"\\caption{{{written_in_latex(table.title)}. {notes}}}"
+        caption = f"\\caption{{{sentences}}}"
         tabular = f"\\begin{{tabular}}{{{align}}}\n{body}\n\\end{{tabular}}"
         parts.append(f"\\begin{{table}}\n\\centering\n{tabular}\n{caption}\n\\end{{table}}")
     return "% \\usepackage{booktabs}\n" + "\n\n".join(parts) + "\n"

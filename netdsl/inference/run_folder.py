@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from netdsl.plugins.used import Used, require
 from netdsl.recipe.registry import decoded
 from netdsl.recipe.resume import Change
 from netdsl.recipe.schema import Recipe
-from netdsl.recipe.stored import current, current_recipe
+from netdsl.recipe.stored import current, current_recipe, unknown
+from netdsl.version import LANGUAGE, __version__
 
 CHECKPOINT, WEIGHTS, ONNX, SOURCE = "checkpoint.safetensors", "model.safetensors", "model.onnx", "model.py"
 LOG, SPEC, RECIPE, ABOUT = "metrics.jsonl", "spec.net", "recipe.json", "run.json"
@@ -69,7 +70,9 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
             found = msgspec.convert(about, About)
         require(found.plugins, f"the run in {folder}")
         with _named(RECIPE):
-            return found, msgspec.convert(current_recipe(written), Recipe, dec_hook=decoded)
+            recipe = msgspec.convert(current_recipe(written), Recipe, dec_hook=decoded)
+        _check_version(folder, found, unknown(current_recipe(written), msgspec.to_builtins(recipe)))
+        return found, recipe
     except OSError as error:
         name = Path(error.filename or ABOUT).name
         raise CheckpointError(
@@ -77,6 +80,17 @@ def read_about(folder: Path) -> tuple[About, Recipe]:
         ) from None
     except msgspec.DecodeError as error:
         raise CheckpointError("not-a-run", f"{folder} is not a run directory: {error}") from None
+
+
+def _check_version(folder: Path, about: About, fields: Iterable[str]) -> None:
+    """Raise CheckpointError for a run of a newer version, which may mean something that this one does not know."""
+    news = [f"the field `{name}` of {RECIPE}" for name in fields]
+    if about.language > LANGUAGE:
+        news.insert(0, f"version {about.language} of the language")
+    if news:
+        wrote = f"{folder} was written by netdsl {about.versions.get('netdsl', '')}".rstrip()
+        message = f"{wrote}; {' and '.join(news)} is not known to netdsl {__version__}"
+        raise CheckpointError("outdated-run", message, "update netdsl")
 
 
 def is_divided(about: About, recipe: Recipe) -> bool:

@@ -1,7 +1,8 @@
-"""Recipes as JSON that older versions of netdsl have written into run directories."""
+"""Recipes as JSON that other versions of netdsl have written into run directories."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 OLD_TAG = "word"
@@ -24,3 +25,16 @@ def current(written: Any) -> Any:
 def current_recipe(written: dict[str, Any]) -> dict[str, Any]:
     """A whole recipe of an older version, with the keys and fields of today."""
     return DEFAULTS | {k: current(v) for k, v in written.items()}
+
+
+def unknown(written: Any, read: Any, path: str = "") -> Iterator[str]:
+    """The fields of a stored recipe, as paths, that are not in what was read of it: a newer version has added them."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for name, value in written.items():
+            if name in read:
+                yield from unknown(value, read[name], f"{path}{name}.")
+            else:
+                yield f"{path}{name}"
+    elif isinstance(written, list) and isinstance(read, list | tuple):
+        for one, other in zip(written, read, strict=False):
+            yield from unknown(one, other, path)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from recipe_harness import recipe
 
+from netdsl.inference.errors import CheckpointError
 from netdsl.recipe.registry import decoded
 from netdsl.recipe.schema import Recipe
 from netdsl.recipe.stored import current_recipe
@@ -63,3 +65,24 @@ def test_a_run_directory_of_an_older_version(tmp_path: Path) -> None:
     assert read == recipe(FIELDS)
     assert now.arguments == {"word": "'a'"}
     assert str(now.changes[0]) == "ema: none -> ema(decay=0.9)"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("run.json", {"language": 99}, "version 99 of the language is not known"),
+        ("recipe.json", {"brand_new": 1}, "the field `brand_new` of recipe.json is not known"),
+        ("recipe.json", {"optimizer": {"component": "sgd", "lr": 0.1, "warm": 2}}, "the field `optimizer.warm` of"),
+    ],
+)
+def test_a_run_of_a_newer_version_is_refused(tmp_path: Path, file: str, change: dict[str, Any], said: str) -> None:
+    about = {"net": "A", "arguments": {}, "sizes": {}, "mean": [0], "std": [1], "classes": [], "task": "classes"}
+    about |= {"data": "digits", "base": ".", "versions": {"netdsl": "9.1"}}
+    write_json(tmp_path / "run.json", about)
+    write_json(tmp_path / "recipe.json", recipe(FIELDS))
+    read_about(tmp_path)
+    write_json(tmp_path / file, json.loads((tmp_path / file).read_text()) | change)
+    with pytest.raises(CheckpointError) as found:
+        read_about(tmp_path)
+    assert said in str(found.value)
+    assert "was written by netdsl 9.1" in str(found.value)

@@ -128,7 +128,7 @@ RUNS = (
         "outdated-run",
         "The spec of a run gives another net today",
         "The spec in the run directory was changed, or a newer version of the language reads it in another way. The "
-        "message names the lines.",
+        "message names the lines. A run of a newer version of netdsl is read by that version.",
         unshown="the spec of a run has to change between two commands",
     ),
     Code(
