@@ -66,10 +66,11 @@ def test_the_table_gives_the_keys_of_every_net_of_the_zoo(name: str) -> None:
 def test_nets_with_other_labels_take_their_old_keys(name: str) -> None:
     file, _, declared = name.partition(":")
     program = spec(file).net(declared).checked
+    hints = [(foreign, own) for foreign, own in spec(file).constant("weights") or ()]
     old = dict(zip(RELABELLED[name], slots(program.main), strict=True))
     foreign = [Slot(key, slot.shape, slot.constant) for key, slot in old.items()]
     random.Random(0).shuffle(foreign)
-    found = match(program, foreign)
+    found = match(program, foreign, hints=hints)
     assert found.complete
     assert all(old[m.foreign.key].key == m.own.key for m in found.matches)
 
