@@ -61,10 +61,9 @@ def _takes_bracket(edit: Edit, beside_others: bool) -> bool:
 def has_two_readings(hint: str) -> bool:
     """Whether a hint tells what PyTorch means by a call and what it would mean here, or only what may be meant: one
     word of several, a share in percent, one of the values that a field takes."""
-    if hint.startswith("did you mean"):
-        return "` or `" in hint
     return (
-        _OF_FIELD.match(hint) is not None
+        "` or `" in hint
+        or _OF_FIELD.match(hint) is not None
         or hint.endswith(" percent")
         or "is inferred here; " in hint
         or hint.startswith(("it may mean", "usual is", "a number says how much"))
