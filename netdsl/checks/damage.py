@@ -28,7 +28,7 @@ OF_RESULT = ("unfit-loss", "unfit-metric", "unfit-data", "wrong-count", "no-valu
 
 MISSING = ("unknown-name", "unknown-net")
 
-_STAR = re.compile(r"\s*from\b[^\n]*\bimport\s*\*")
+_STAR = re.compile(r"\s*(?:from\b[^\n]*\bimport\s*\*|import\s+[\w.]+\s*(?:#.*)?$)", re.MULTILINE)
 """An import of everything: any name may come from it."""
 
 _SAID = re.compile(r"(?<=[\w\]) ])=(?!=)(?:(?!\bas\b)[^=])*$")

@@ -17,6 +17,7 @@ TENSORS = ("x", "y", "h", "z", "out", "outputs", "inputs", "hidden", "hidden_sta
 
 _CHANGED = re.compile(r"\s*((\w+)\s*([-+*/@])=\s*(?P<value>[^#\n]*[^#\s]))")
 _ASSIGNED = re.compile(r"\s*((\w+)\s*=(?!=)\s*(?P<value>[^#\n]*[^#\s]))")
+_NAMING = re.compile(r"\s*(\w+(?:\s*,\s*\w+)*\s*=(?!=)\s*(?P<value>[^#\n]*[^#\s]))")
 _RETURNED = re.compile(r"\s*return\s+(\w+)\s*")
 _BARE = re.compile(r"\s*((?P<value>[^#\n=]*[^#\s=]))")
 _NUMBERED = re.compile(r"\b([a-z]+)_?\d+\b(?!\()")
@@ -38,10 +39,10 @@ def flowing(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
     returned = _RETURNED.fullmatch(text, first, last)
     if returned is not None and not _is_declared(text[:first], returned[1]):
         yield [(first, last, "")]
-    for pattern in (_CHANGED, _ASSIGNED, _BARE):
+    for pattern in (_CHANGED, _ASSIGNED, _NAMING, _BARE):
         said = pattern.match(text, first, last)
         if said is not None:
-            yield from _without_name(text, said, TENSORS if pattern is _BARE else (said[2],))
+            yield from _without_name(text, said, (said[2],) if pattern in (_CHANGED, _ASSIGNED) else TENSORS)
 
 
 def _without_name(text: str, said: re.Match[str], names: tuple[str, ...]) -> Iterator[list[Change]]:
@@ -54,7 +55,8 @@ def _without_name(text: str, said: re.Match[str], names: tuple[str, ...]) -> Ite
     start, end = said.span("value")
     code = _as_it(_changed(text, start, end), used[0])
     plain = _NUMBERED.sub(r"\1", code) if "self." in said["value"] else code  # `self.bn1` is a `bn`
-    yield from ([(said.start(1), end, _after_it(sign, way))] for way in dict.fromkeys((code, plain)))
+    first = start if said.re is _NAMING else said.start(1)
+    yield from ([(first, end, _after_it(sign, way))] for way in dict.fromkeys((code, plain)))
 
 
 def _as_it(code: str, name: str) -> str:

@@ -34,8 +34,6 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
     if _guesses_own(source.text, mistake) or _is_import(source.text, mistake):
         return kept
     for call in _others(source.text, mistake):
-        if (mistake.hint or "").startswith("it is called"):
-            break
         words = _words(mistake, call) or _named_elsewhere(mistake, call)
         if words is not None:
             return [Hint(words)]
@@ -45,7 +43,9 @@ def with_words(source: Source, mistake: Diagnostic, kept: list[Hint]) -> list[Hi
 
 def _others(text: str, mistake: Diagnostic) -> list[Call]:
     """The calls at a mistake by names that the file gives to nothing of its own."""
-    return [call for call in near_calls(text, mistake) if not _declares(text, re.escape(_name(call)))]
+    is_named = (mistake.hint or "").startswith("it is called")
+    names = [(call, _name(call)) for call in near_calls(text, mistake)]
+    return [c for c, name in names if not _declares(text, re.escape(name)) and (not is_named or name in OF_RECIPES)]
 
 
 def _declares(text: str, name: str) -> bool:

@@ -16,7 +16,7 @@ from netdsl.fixes.tensors import several
 from netdsl.fixes.written import batchless, is_plain, listed, shown, value
 from netdsl.fixes.written import call as written
 from netdsl.ops import REGISTRY
-from netdsl.recipe.aliases import ARGUMENTS
+from netdsl.recipe.aliases import ARGUMENTS, VALUES
 from netdsl.recipe.names import component_names
 
 TIMES = ("every", "at", "over", "first")
@@ -260,7 +260,8 @@ def _timed(said: str) -> str:
 
 
 def _component(name: str, given: list[Argument]) -> Iterator[str]:
-    """A component of a recipe: an optimizer, a phase, a loss, an augmentation."""
+    """A component of a recipe, an optimizer, a phase, a loss, an augmentation, or a word of one: `torch.float16`."""
+    yield from () if given else VALUES.get(name.lower().replace("_", ""), ())
     if name == "Compose":
         yield chained(listed(given))
     if name == "RandomFlip" and len(given) == 1:

@@ -52,7 +52,7 @@ LARGEST = 64 * 1024
 
 _FIELD = re.compile(r"\w+\s*=\s*([^#\n]*[^#\s])")
 _LISTED = re.compile(r"^[\[(]\s*(.*?)\s*[\])]$")
-_STAR = re.compile(r"\s*from\s+(\w+)\s+import\s*(\*)")
+_STAR = re.compile(r"\s*(?:from\s+(\w+)\s+import\s*\*|import\s+(\w+)[^\S\n]*$)", re.MULTILINE)
 _DECLARED = re.compile(r"^(?:net|block)\s+(\w+)|^([A-Z]\w*)(?=\s*=)", re.MULTILINE)
 _NAMED = re.compile(r"[A-Za-z_]\w*\s*=(?!=)\s*")
 _WORD = re.compile(r"\s*([A-Za-z_]\w*)")
@@ -210,7 +210,7 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     assert mistake.at is not None
     seen: set[tuple[Change, ...]] = set()
     habits: Iterable[Candidate] = _habits(text, mistake)
-    hints: Iterable[Candidate] = chain(_filled(text, mistake), _told(text, mistake))
+    hints: Iterable[Candidate] = chain(_filled(text, mistake), _at_uses(text, mistake), _told(text, mistake))
     if mistake.code in OF_NAMES:
         habits = ()
     first, second = (habits, hints) if is_foreign(text, mistake) else (hints, habits)
@@ -236,14 +236,21 @@ def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """The candidates that the hints quote. Of a warning, only what to use in the place of the marked words: other hints
     tell what could be done elsewhere."""
     assert mistake.at is not None
-    is_warning = mistake.severity == "warning"
     line = text[slice(*line_of(text, mistake.at.span.start))] if mistake.code in OF_WORDS else None
-    for hint in [h for h in mistake.hints if not is_warning or h.message.startswith(INSTEAD)]:
+    for hint in [h for h in mistake.hints if mistake.severity == "error" or h.message.startswith(INSTEAD)]:
         own = None if hint.message.startswith(OF_THE_WORD) else line
         changes = quoted(text, mistake.at.span.start, mistake.at.span.end, hint.message, own)
         if mistake.code == "not-a-list":
             changes = ([(a, b, among(text, a, b, new)) for a, b, new in c] for c in changes)
         yield from ((hint.message, c, not has_two_readings(hint.message)) for c in meant(mistake, hint, changes))
+
+
+def _at_uses(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
+    """The value that a hint gives to an argument of a layer, where the block around that is given one of this name."""
+    hint = mistake.hint or ""
+    for use in [n.at.span for n in mistake.labels if n.message.endswith("is used here")]:
+        single = [changes[0] for changes in quoted(text, use.start, use.end, hint) if len(changes) == 1]
+        yield from ((hint, [c], True) for c in single if text.startswith(c[2].partition("=")[0] + "=", c[0]))
 
 
 def _filled(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
@@ -290,14 +297,16 @@ def _others(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 
 
 def _imported(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
-    """`from resnet import *` with the names that are used."""
+    """`from resnet import *`, or `import resnet`, with the names that are used."""
     assert mistake.at is not None
     line = _STAR.match(text, line_of(text, mistake.at.span.start)[0])
-    other = read_import(line[1], mistake.at.source) if line is not None else None
+    module = (line[1] or line[2]) if line is not None else ""
+    other = read_import(module, mistake.at.source) if line is not None else None
     if line is not None and other is not None:
         declared = ["".join(names) for names in _DECLARED.findall(other.text)]
         used = words_of(text[: line.start()] + text[line.end() :])
-        yield "", [(line.start(2), line.end(2), ", ".join(n for n in declared if n in used))], True
+        names = ", ".join(n for n in declared if n in used)
+        yield "", [(line.start(), line.end(), f"from {module} import {names}")] if names else [], True
 
 
 def _values(text: str, start: int, end: int, code: str) -> Iterator[str]:

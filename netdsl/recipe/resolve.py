@@ -218,7 +218,11 @@ class _Resolver:
         allowed = [n for n in GROUPED if n in known]
         name = field.name.id
         if name not in allowed:
-            hint = did_you_mean(name, allowed) or f"it can be {', '.join(f'`{n}`' for n in allowed)}"
+            hint = (
+                called(name, ARGUMENTS, allowed)
+                or did_you_mean(name, allowed)
+                or f"it can be {', '.join(f'`{n}`' for n in allowed)}"
+            )
             raise fault("unknown-field", f"a group cannot set `{name}`", origin.place(field.name), hint)
         readable = {n: getattr(recipe.optimizer, n) for n in allowed}
         try:
