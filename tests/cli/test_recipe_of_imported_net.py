@@ -36,15 +36,11 @@ recipe Mine for Small {
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "nets.net").write_text(NETS)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+FILES = {"nets.net": NETS}
 
 
-def selected(folder: Path, text: str, name: str | None = None, recipe: str | None = None, **more: object) -> Selection:
-    (folder / "own.net").write_text(text)
+def selected(here: Path, text: str, name: str | None = None, recipe: str | None = None, **more: object) -> Selection:
+    (here / "own.net").write_text(text)
     return select(Spec(load_source("own.net"), read_import), name, recipe, **more)  # type: ignore[arg-type]
 
 
@@ -61,37 +57,37 @@ OWN = "\nnet Other {\n  input image [1, 8, 8]\n  flatten -> linear(32) -> linear
 @pytest.mark.parametrize(
     ("name", "recipe"), [(None, None), ("Mine", None), (None, "Mine"), ("Small", None), ("Small", "Mine")]
 )
-def test_a_recipe_for_an_imported_net(folder: Path, own: str, name: str | None, recipe: str | None) -> None:
-    assert names(selected(folder, IMPORTING + own, name, recipe)) == ("Small", "Mine")
+def test_a_recipe_for_an_imported_net(here: Path, own: str, name: str | None, recipe: str | None) -> None:
+    assert names(selected(here, IMPORTING + own, name, recipe)) == ("Small", "Mine")
 
 
-def test_an_imported_recipe_and_an_inherited_net(folder: Path) -> None:
-    assert names(selected(folder, IMPORTING, "Base")) == ("Small", "Base")
+def test_an_imported_recipe_and_an_inherited_net(here: Path) -> None:
+    assert names(selected(here, IMPORTING, "Base")) == ("Small", "Base")
     inheriting = "from nets import Base\nrecipe Longer extends Base {\n  epochs = 9\n}\n" + OWN
-    assert names(selected(folder, inheriting)) == ("Small", "Longer")  # and not `Other`
+    assert names(selected(here, inheriting)) == ("Small", "Longer")  # and not `Other`
     same_name = inheriting.replace("Other", "Small")
-    found = selected(folder, same_name)
+    found = selected(here, same_name)
     assert names(found) == ("Small", "Longer")
     assert found.net is not None
     assert found.net.spec.source.name.endswith("nets.net")
 
 
-def test_a_named_net_comes_first(folder: Path) -> None:
-    assert names(selected(folder, IMPORTING + OWN, "Other", "Mine")) == ("Other", "Mine")
-    assert names(selected(folder, IMPORTING + OWN, "Other")) == ("Other", "defaults")
-    assert names(selected(folder, IMPORTING + OWN, "Other", "nets:Base")) == ("Other", "Base")
+def test_a_named_net_comes_first(here: Path) -> None:
+    assert names(selected(here, IMPORTING + OWN, "Other", "Mine")) == ("Other", "Mine")
+    assert names(selected(here, IMPORTING + OWN, "Other")) == ("Other", "defaults")
+    assert names(selected(here, IMPORTING + OWN, "Other", "nets:Base")) == ("Other", "Base")
 
 
-def test_a_family_is_trained_as_its_first_net(folder: Path) -> None:
+def test_a_family_is_trained_as_its_first_net(here: Path) -> None:
     text = "from nets import Family, Wider\nrecipe R for Family {\n  data = digits\n}\n"
-    assert names(selected(folder, text)) == ("Wide", "R")
-    assert names(selected(folder, text, arguments={"width": 5})) == ("Family", "R")
-    assert names(selected(folder, text, "Wider", "R")) == ("Wider", "R")
+    assert names(selected(here, text)) == ("Wide", "R")
+    assert names(selected(here, text, arguments={"width": 5})) == ("Family", "R")
+    assert names(selected(here, text, "Wider", "R")) == ("Wider", "R")
 
 
-def test_a_family_without_a_net_asks_for_its_arguments(folder: Path) -> None:
-    (folder / "nets.net").write_text(NETS.replace("net Wide = Family(8)\nnet Wider = Family(16)\n", ""))
-    found = selected(folder, "from nets import Family\nrecipe R for Family {\n  data = digits\n}\n" + OWN)
+def test_a_family_without_a_net_asks_for_its_arguments(here: Path) -> None:
+    (here / "nets.net").write_text(NETS.replace("net Wide = Family(8)\nnet Wider = Family(16)\n", ""))
+    found = selected(here, "from nets import Family\nrecipe R for Family {\n  data = digits\n}\n" + OWN)
     assert found.recipe is None
     assert [d.message for d in found.diagnostics] == ["`Family` needs `width`"]
 
@@ -104,14 +100,14 @@ def test_a_family_without_a_net_asks_for_its_arguments(folder: Path) -> None:
         (None, "a:B", "no spec `a`"),
     ],
 )
-def test_what_is_not_there(folder: Path, name: str | None, recipe: str | None, said: str) -> None:
-    found = selected(folder, IMPORTING, name, recipe)
+def test_what_is_not_there(here: Path, name: str | None, recipe: str | None, said: str) -> None:
+    found = selected(here, IMPORTING, name, recipe)
     assert found.recipe is None
     assert said in found.diagnostics[0].message
 
 
-def test_every_command_takes_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "own.net").write_text(IMPORTING)
+def test_every_command_takes_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "own.net").write_text(IMPORTING)
     for command in (["check", "own.net"], ["check", "own.net:Mine"]):
         assert main(command) == 0
         assert "1 recipe, no mistakes" in capsys.readouterr().out
@@ -125,7 +121,7 @@ def test_every_command_takes_it(folder: Path, capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert main(["summary", "own.net:Mine"]) == 1
     assert "`Mine` is a recipe, and no net\nhint: did you mean `Small`?" in capsys.readouterr().err
-    (folder / "own.net").write_text(IMPORTING.replace("epochs", "freeze linear, bias\n  epochs"))
+    (here / "own.net").write_text(IMPORTING.replace("epochs", "freeze linear, bias\n  epochs"))
     capsys.readouterr()
     for command in (["check", "own.net"], ["check", "own.net:Mine"], ["recipe", "own.net"], ["train", "own.net"]):
         assert main(command) == 1

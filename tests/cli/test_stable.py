@@ -88,11 +88,7 @@ def keys(name: str) -> list[str]:
     return sorted([p.path for p in parameters(program.main)] + [b.path for b in buffers(program.main) if b.persistent])
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "wrong.net").write_text(WRONG)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+FILES = {"wrong.net": WRONG}
 
 
 def held(part: str, name: str, make: Callable[[], Any], update: bool) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,24 +41,33 @@ class TorchvisionBasicBlock(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class TorchvisionResNet18(nn.Module):
-    def __init__(self, widths: list[int], classes: int) -> None:
+class TorchvisionNet(nn.Module):
+    """A residual net as torchvision writes it, of these stages; `width`: of the stem and of what the last one gives."""
+
+    def __init__(self, stages: Sequence[Sequence[nn.Module]], width: tuple[int, int], classes: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, widths[0], 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(widths[0])
-        width = widths[0]
-        for i, c in enumerate(widths):
-            blocks = [TorchvisionBasicBlock(width, c, 1 + (i > 0)), TorchvisionBasicBlock(c, c, 1)]
-            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
-            width = c
-        self.stages = len(widths)
-        self.fc = nn.Linear(width, classes)
+        self.conv1 = nn.Conv2d(3, width[0], 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width[0])
+        for i, blocks in enumerate(stages, 1):
+            setattr(self, f"layer{i}", nn.Sequential(*blocks))
+        self.stages = len(stages)
+        self.fc = nn.Linear(width[1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         for i in range(self.stages):
             x = getattr(self, f"layer{i + 1}")(x)
         return self.fc(x.mean((2, 3)))
+
+
+class TorchvisionResNet18(TorchvisionNet):
+    def __init__(self, widths: list[int], classes: int) -> None:
+        pairs = zip([widths[0], *widths], widths, strict=False)
+        stages = [
+            [TorchvisionBasicBlock(width, c, 1 + (i > 0)), TorchvisionBasicBlock(c, c, 1)]
+            for i, (width, c) in enumerate(pairs)
+        ]
+        super().__init__(stages, (widths[0], widths[-1]), classes)
 
 
 def heads(x: Tensor, count: int) -> Tensor:

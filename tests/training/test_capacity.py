@@ -38,13 +38,7 @@ recipe Quick for Small {
   checkpoint = 2 steps
 }
 """
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "small.net").write_text(SPEC)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+FILES = {"small.net": SPEC}
 
 
 def train(folder: str, *settings: str) -> int:

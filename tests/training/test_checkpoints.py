@@ -34,14 +34,8 @@ recipe Quick for Small {
   schedule   = constant
 }
 """
+FILES = {"small.net": SPEC}
 PER_EPOCH = 3
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "small.net").write_text(SPEC)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def train(folder: str, **settings: str) -> int:

@@ -38,11 +38,7 @@ net Share {
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    Path("a.net").write_text(SPEC)
-    return tmp_path
+FILES = {"a.net": SPEC}
 
 
 def save(y: np.ndarray, rows: int = 240) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +60,7 @@ def train(*settings: str, spec: str = "a.net", code: int = 0) -> dict[str, Any]:
     return json.loads(Path("run/run.json").read_text()) if code == 0 else {}  # type: ignore[no-any-return]
 
 
-def test_large_targets_are_learnt_and_given_in_their_units(folder: Path) -> None:
+def test_large_targets_are_learnt_and_given_in_their_units(here: Path) -> None:
     x, y = save(prices)  # type: ignore[arg-type]
     about = train()
     assert about["result"]["rmse"] < 0.35 * y[180:].std()
@@ -79,7 +75,7 @@ def test_large_targets_are_learnt_and_given_in_their_units(folder: Path) -> None
     assert about["result"]["loss"] == pytest.approx((rmse / std) ** 2, rel=1e-3)
 
 
-def test_evaluation_of_a_run_has_the_same_units(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_of_a_run_has_the_same_units(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(prices)  # type: ignore[arg-type]
     about = train("epochs=2")
     for more in ([], ["--onnx"]):
@@ -94,7 +90,7 @@ def test_evaluation_of_a_run_has_the_same_units(folder: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("loss", "torchs"), [("mse", nn.MSELoss()), ("l1", nn.L1Loss()), ("huber(0.5)", nn.HuberLoss(delta=0.5))]
 )
-def test_weights_are_those_of_standardised_targets(folder: Path, loss: str, torchs: nn.Module) -> None:
+def test_weights_are_those_of_standardised_targets(here: Path, loss: str, torchs: nn.Module) -> None:
     """Three steps of SGD on all rows, against a torch net that is trained on (y - mean) / std; two columns of other
     units."""
     x, y = save(lambda x: np.stack([prices(x), 1e-3 * x[:, 3]], 1))  # type: ignore[arg-type]
@@ -126,7 +122,7 @@ def test_weights_are_those_of_standardised_targets(folder: Path, loss: str, torc
 
 
 @pytest.mark.parametrize(("middle", "scale"), [(2451545.37, 3), (-7e7, 900), (0, 1e-9), (1e30, 3e30), (5e5, 3.6e4)])
-def test_targets_are_standardised_in_any_unit(folder: Path, middle: float, scale: float) -> None:
+def test_targets_are_standardised_in_any_unit(here: Path, middle: float, scale: float) -> None:
     """Also those that differ in their seventh digit alone."""
     _, y = save(lambda x: (middle + scale * x[:, 0]).astype(np.float32))  # type: ignore[arg-type]
     (mean,), (std,) = train("steps=1")["units"]
@@ -135,7 +131,7 @@ def test_targets_are_standardised_in_any_unit(folder: Path, middle: float, scale
     assert standard.std() == pytest.approx(1, abs=1e-3)
 
 
-def test_whole_numbers_are_regression_with_a_loss_of_numbers(folder: Path) -> None:
+def test_whole_numbers_are_regression_with_a_loss_of_numbers(here: Path) -> None:
     """Negative and large ones too, which no class has."""
     for scale, shift in ((40, 0), (3e4, 5e5)):
         save(lambda x, s=scale, b=shift: (b + s * x[:, 0]).round().astype(np.int64))  # type: ignore[arg-type]
@@ -146,14 +142,14 @@ def test_whole_numbers_are_regression_with_a_loss_of_numbers(folder: Path) -> No
             path.unlink() if path.is_file() else path.rmdir()
 
 
-def test_whole_numbers_too_large_for_classes_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whole_numbers_too_large_for_classes_are_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(lambda x: (2e9 + x[:, 0]).astype(np.int64))  # type: ignore[arg-type]
     train("loss=cross_entropy", "size=3", code=1)
     assert "too many for classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [bool, np.int64, np.uint8, np.float32])
-def test_rows_of_zeros_and_ones_are_labels(folder: Path, kind: type, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_of_zeros_and_ones_are_labels(here: Path, kind: type, capsys: pytest.CaptureFixture[str]) -> None:
     save(lambda x: (x[:, :3] + x[:, 1:] > 0).astype(kind))  # type: ignore[arg-type]
     about = train("loss=bce", "size=3")
     assert about["task"] == "labels"
@@ -161,7 +157,7 @@ def test_rows_of_zeros_and_ones_are_labels(folder: Path, kind: type, capsys: pyt
     assert about["result"]["top1"] > 0.85
 
 
-def test_other_losses_name_what_rows_of_zeros_and_ones_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_losses_name_what_rows_of_zeros_and_ones_are(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(lambda x: x[:, :3] > 0)  # type: ignore[arg-type]
     train("loss=cross_entropy", "size=3", code=1)
     assert "`bce`" in capsys.readouterr().err
@@ -170,7 +166,7 @@ def test_other_losses_name_what_rows_of_zeros_and_ones_are(folder: Path, capsys:
     assert "`y.argmax(1)`" in capsys.readouterr().err
 
 
-def test_bounded_nets_and_recipes_that_say_so_keep_their_targets(folder: Path) -> None:
+def test_bounded_nets_and_recipes_that_say_so_keep_their_targets(here: Path) -> None:
     save(lambda x: 1 / (1 + np.exp(-x[:, 0])))  # type: ignore[arg-type]
     about = train("loss=mse", 'data=npz("d.npz")', "epochs=2", spec="a.net:Share")
     assert about["units"] is None
@@ -196,7 +192,7 @@ def test_outputs_in_units_are_the_same_net_scaled() -> None:
         assert set(a.state_dict()) <= set(b.state_dict())
 
 
-def test_a_run_from_before_targets_were_standardised_goes_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_from_before_targets_were_standardised_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A recipe of version 0.1 doesn't have the field: its weights are of targets as they are."""
     save(lambda x: x[:, 0])
     settings = ["--set", "schedule=constant", "--set", "standardize_targets=false", "--quiet", "--no-onnx"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from weight_twins import randomised
+from weight_twins import TorchvisionNet, randomised
 
 import netdsl
 from netdsl.backends.torch.module import load_state
@@ -39,26 +39,16 @@ class TorchvisionBottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(y)) + (x if self.downsample is None else self.downsample(x)))
 
 
-class TorchvisionResNet(nn.Module):
+class TorchvisionResNet(TorchvisionNet):
     def __init__(self, depths: list[int], classes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        width = 64
+        width, stages = 64, []
         for i, depth in enumerate(depths):
             blocks = []
             for j in range(depth):
                 blocks.append(TorchvisionBottleneck(width, 64 * 2**i, 2 if i and not j else 1, j == 0))
                 width = 256 * 2**i
-            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
-        self.stages = len(depths)
-        self.fc = nn.Linear(width, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        for i in range(self.stages):
-            x = getattr(self, f"layer{i + 1}")(x)
-        return self.fc(x.mean((2, 3)))
+            stages.append(blocks)
+        super().__init__(stages, (64, width), classes)
 
 
 class TorchvisionNorm(nn.LayerNorm):
