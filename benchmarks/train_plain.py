@@ -35,7 +35,8 @@ from netdsl.recipe.schema import Recipe
 from netdsl.recipe.sources import Npz
 from netdsl.source import Source
 from netdsl.training.distributed.process_group import ProcessGroup
-from netdsl.training.setup import Prepared, finish, prepare, start
+from netdsl.training.ending import finish
+from netdsl.training.setup import Prepared, prepare, start
 
 SPEC = """
 net LeNet(classes=10) {

@@ -11,6 +11,7 @@ from netdsl.budget import spend
 from netdsl.diagnostics.diagnostic import Fault, Label, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.builder import Builder, Context
+from netdsl.elaborate.made import make
 from netdsl.elaborate.names import Env, Silent
 from netdsl.elaborate.scope import LayerBuilder, StepBuilder, Wire, snake
 from netdsl.elaborate.shared import SharedLayers
@@ -147,7 +148,7 @@ class Applier:
     def _op(self, arrow: OpArrow, flow: Any, context: Context) -> Any:
         self._check_complete(arrow)
         spend(self.builder.evaluator.weights.of(arrow))
-        op = calls.make(arrow)
+        op = make(arrow)
         inputs = [self.builder.one(flow, arrow.at)] if op.takes_it else []
         names = [*op.operands, *op.optional_operands]
         given = dict(arrow.operands)

@@ -12,6 +12,7 @@ from netdsl.diagnostics.diagnostic import Fault, Label, did_you_mean, fault
 from netdsl.elaborate import calls
 from netdsl.elaborate.build import freeze
 from netdsl.elaborate.builder import Builder, Context
+from netdsl.elaborate.made import make
 from netdsl.elaborate.scope import LayerBuilder, Scope, Wire
 from netdsl.elaborate.values import (
     BlockArrow,
@@ -119,7 +120,7 @@ class SharedLayers:
         return found
 
     def _op(self, declared: OpArrow, layer: LayerBuilder, inputs: list[Wire], context: Context) -> Any:
-        first, made = layer.inputs, calls.make(declared)
+        first, made = layer.inputs, make(declared)
         result = self.steps.step(made, inputs, context, declared.at, layer if made.is_layer else None)
         op = context.scope.drafts[-1].callee
         assert isinstance(op, Op)

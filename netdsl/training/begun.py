@@ -36,6 +36,7 @@ from netdsl.training.data.ragged import check_batches
 from netdsl.training.devices import choose_device
 from netdsl.training.diagnose import IN_DATA, IN_DATA_HINT, Diverged
 from netdsl.training.distributed.process_group import ProcessGroup
+from netdsl.training.ending import finish, plain
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
 from netdsl.training.evaluate import at_once
 from netdsl.training.export import forward_of, largest_difference, notes, origins
@@ -48,10 +49,8 @@ from netdsl.training.setup import (
     Prepared,
     begin_folder,
     evaluator_of,
-    finish,
     interruptible,
     open_log,
-    plain,
     prepare,
     start,
     watching,
