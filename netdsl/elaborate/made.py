@@ -1,4 +1,4 @@
-"""An op of its arguments, which are held against their types."""
+"""An op from its arguments, each checked against its type."""
 
 from __future__ import annotations
 
