@@ -332,6 +332,28 @@ net Described(kinds=3) {
 """
 
 
+@pytest.mark.parametrize(("head", "shared"), [("", 10), ("", 0), (" -> linear(1)", 10), ("", None)])
+def test_what_nodes_add_up_to_is_learnt_by_default(tmp_path: Path, head: str, shared: int | None) -> None:
+    """A sum over nodes cannot give a number that all graphs have in common, large or small: targets that grow with the
+    nodes are not shifted, and those that do not (the mean of the nodes, `shared` None) are."""
+    draws = np.random.default_rng(0)
+    sizes = draws.integers(3, 20, 200)
+    x, first = draws.normal(size=(sizes.sum(), 2)).astype(np.float32), np.cumsum(sizes) - sizes
+    labels = np.add.reduceat(3 * np.abs(x[:, 0]) + x[:, 1] + (shared or 0), first)
+    labels = labels / sizes if shared is None else labels
+    edges = np.stack([first, first + 1])
+    np.savez(tmp_path / "g.npz", features=x, edges=edges, sizes=sizes, labels=labels.astype(np.float32))
+    inputs = "input nodes [N, 2]\n input edges [2, E] int64\n input graph [N] int64\n input sizes [G] int64\n"
+    layers = f"linear({4 if head else 1}) -> scatter(index=graph, size=G){head}"
+    net = netdsl.load(netdsl.Source(f"net Sum {{ {inputs} nodes -> linear(16) -> relu -> {layers} }}"))
+    settings = {"epochs": 30, "batch": 8, "loss": "mse", "optimizer.lr": 0.01, "metrics": ["r2"]}
+    data = f'graphs("{tmp_path / "g.npz"}")'
+    run = net.train(data=data, settings=settings, folder=tmp_path / "run", quiet=True, onnx=False)
+    assert run.about.units is not None
+    assert (run.about.units[0] == (0.0,)) == (shared is not None)
+    assert run.result["r2"] > (0.97 if shared is not None else 0.3)
+
+
 def test_features_of_edges_and_numbers_to_predict(tmp_path: Path) -> None:
     """How many edges of the first kind a graph has: what is added up over them is of that size from the start."""
     graphs, _ = families(60)
@@ -343,10 +365,11 @@ def test_features_of_edges_and_numbers_to_predict(tmp_path: Path) -> None:
     np.savez(tmp_path / "g.npz", **stored, edge_features=np.eye(3)[kinds], labels=counts)
     net = netdsl.load(netdsl.Source(EDGES, str(tmp_path / "e.net")))
     settings = {"epochs": 60, "batch": 16, "loss": "mse", "optimizer": "adam(lr=0.02)", "metrics": "[r2]"}
-    settings["standardize_targets"] = "false"
     stored_at = tmp_path / "g.npz"
     run = net.train(data=f'graphs("{stored_at}")', settings=settings, folder=tmp_path / "run", quiet=True, device="cpu")
     assert run.result["r2"] > 0.8
+    assert run.about.units is not None
+    assert run.about.units[0] == (0.0,)
     assert run.result["onnx"]["r2"] == pytest.approx(run.result["r2"], abs=1e-3)
 
 

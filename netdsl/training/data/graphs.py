@@ -43,6 +43,11 @@ class Graphs(Struct, frozen=True, eq=False):
             torch.from_numpy(arrays.edges_until), torch.arange(len(arrays)),
         )  # fmt: skip
 
+    @property
+    def sizes(self) -> Tensor:
+        """How many nodes each sample has, int64 [N]."""
+        return self.nodes_until[self.which + 1] - self.nodes_until[self.which]
+
     def batch(self, index: Tensor) -> tuple[Tensor, ...]:
         """The graphs of some samples as one, [1, ...] for each input of the net."""
         graphs = self.which[index]

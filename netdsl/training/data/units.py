@@ -9,7 +9,9 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from netdsl.ir.flatten import flatten
 from netdsl.ir.model import Definition, Program, Value
+from netdsl.ops.indexing import Scatter
 from netdsl.recipe.losses import L1, Huber, Mse
 from netdsl.recipe.metrics import NODES, NUMBERS
 from netdsl.recipe.schema import Recipe
@@ -72,8 +74,30 @@ def target_units(recipe: Recipe, train: Split, task: str, program: Program) -> U
     if not _has_channels(main.value.type.shape, rows):
         return None
     each = train.target.double().movedim(-1 if rows else 1, 0).flatten(1)
-    mean, std = zip(*(_of_known(x[torch.isfinite(x)]) for x in each), strict=True)
+    sizes = _added(train, task, program)
+    mean, std = zip(*(_of_known(x, sizes) for x in each), strict=True)
     return _as_written(torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64))
+
+
+def _added(train: Split, task: str, program: Program) -> Tensor | None:
+    """The nodes of each graph, where a graph has numbers and the net adds up something over its nodes."""
+    if task in NODES or train.graphs is None or not adds_nodes(program):
+        return None
+    return train.graphs.sizes.double()
+
+
+def adds_nodes(program: Program) -> bool:
+    """Whether a net adds up something over the nodes of each graph."""
+    (graphs, *_) = next(o for o in program.main.outputs if not o.training).value.type.shape
+    sums = (n for n in flatten(program) if isinstance(n.op, Scatter) and n.op.reduce == "sum")
+    return any(n.outputs[0].type.shape[0] == graphs for n in sums)
+
+
+def _grows(x: Tensor, sizes: Tensor) -> bool:
+    """Whether targets of graphs are nearer to a multiple of their sizes than to their mean: what every node adds to
+    them. A sum over nodes cannot give the mean, which all graphs would have in common; it learns them unshifted."""
+    multiple = (x * sizes).sum() / sizes.square().sum()
+    return bool((x - multiple * sizes).square().sum() < (x - x.mean()).square().sum())
 
 
 def _has_channels(shape: tuple[Any, ...], rows: bool) -> bool:
@@ -83,9 +107,15 @@ def _has_channels(shape: tuple[Any, ...], rows: bool) -> bool:
     return isinstance(shape[-1 if rows else 0], int)
 
 
-def _of_known(x: Tensor) -> tuple[float, float]:
-    """The mean and the deviation of the numbers of a channel that are known."""
-    return (float(x.mean()), float(x.std(correction=0))) if len(x) else (0.0, 0.0)
+def _of_known(x: Tensor, sizes: Tensor | None) -> tuple[float, float]:
+    """The mean and the deviation of the numbers of a channel that are known; 0 in place of the mean where they grow
+    with `sizes`."""
+    known = torch.isfinite(x)
+    x = x[known]
+    if not len(x):
+        return 0.0, 0.0
+    mean = 0.0 if sizes is not None and _grows(x, sizes[known]) else float(x.mean())
+    return mean, float(x.std(correction=0))
 
 
 def _as_written(mean: Tensor, std: Tensor) -> Units:
