@@ -60,6 +60,8 @@ class Search:
     def differing(self, places: Sequence[int]) -> dict[int, float]:
         """By how much the outputs of these nodes differ, where it is more than the gate: without end for one that
         onnxruntime cannot compute. Raises UserError where it cannot compute what the net itself gives."""
+        if not places:
+            return {}
         names = [self.nodes[i].output[0] for i in places]
         two = _values(self.expected, names, self.feed)
         try:
@@ -86,8 +88,10 @@ class Search:
         """The first node that differs and by how much, `known` being one that does.
 
         Of what flows into it, nodes that agree clear all that flows into them: those of another branch may come later.
+        One that agrees may hide what differs before it (a sigmoid of large numbers), so that the inputs of the node
+        that is found are looked at too.
         """
-        before = self._before()
+        before, feeding = self._before()
         left = before[known[0]]
         while left:
             places = [i for i in range(known[0]) if left >> i & 1]
@@ -99,22 +103,25 @@ class Search:
             for i in taps:
                 if i not in wrong:
                     left &= ~(before[i] | 1 << i)
+        while wrong := self.differing([i for i in range(known[0]) if feeding[known[0]] >> i & 1]):
+            known = min(wrong.items())
         return known
 
-    def _before(self) -> list[int]:
-        """For each node the nodes that flow into it, as the bits of a number."""
+    def _before(self) -> tuple[list[int], list[int]]:
+        """For each node the nodes that flow into it, and those that do with none between, as the bits of numbers."""
         places = {node.output[0]: i for i, node in enumerate(self.nodes)}
-        masks: dict[str, int] = {}
-        found = [0] * len(self.nodes)
+        masks: dict[str, tuple[int, int]] = {}
+        found = [(0, 0)] * len(self.nodes)
         for node in self.model.graph.node:
-            mask = 0
+            every = near = 0
             for name in node.input:
-                mask |= masks.get(name, 0)
+                one, two = masks.get(name, (0, 0))
+                every, near = every | one, near | two
             place = places.get(node.output[0]) if node.output else None
             if place is not None:
-                found[place], mask = mask, mask | 1 << place
-            masks.update(dict.fromkeys(node.output, mask))
-        return found
+                found[place], every, near = (every, near), every | 1 << place, 1 << place
+            masks.update(dict.fromkeys(node.output, (every, near)))
+        return [every for every, _ in found], [near for _, near in found]
 
 
 def apart(expected: Any, found: Any) -> float:

@@ -182,3 +182,21 @@ def test_another_branch_that_agrees_hides_nothing(tmp_path: Path, capsys: pytest
     save_file(state, tmp_path / "other.safetensors")
     assert against(tmp_path, tmp_path / "other.safetensors") == 1
     assert "part at /first/" in capsys.readouterr().out
+
+
+def test_a_gate_of_large_numbers_hides_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sigmoid of a silu is 1 before and after a fault, which its other operand shows."""
+    spec = "net Gated { input x [8]\n body: repeat 20 { linear(8) -> silu -> layernorm }\n head: linear(3) }"
+    (tmp_path / "gated.net").write_text(spec)
+    assert main(["compile", str(tmp_path / "gated.net"), "-o", str(tmp_path), "--emit", "weights"]) == 0
+    state = load_file(tmp_path / "model.safetensors")
+    state |= {k: 500 + v for k, v in state.items() if k.endswith(".0.bias")}
+    save_file(state, tmp_path / "large.safetensors")
+    given = ["--weights", str(tmp_path / "large.safetensors"), "-o", str(tmp_path), "--emit", "onnx", "--no-verify"]
+    assert main(["compile", str(tmp_path / "gated.net"), *given]) == 0
+    for number in range(0, 20, 3):
+        key = f"body.{number}.0.bias"
+        save_file(state | {key: state[key] + np.eye(8, dtype="float32")[0] * 90}, tmp_path / "other.safetensors")
+        capsys.readouterr()
+        assert against(tmp_path, tmp_path / "other.safetensors") == 1
+        assert f"part at /body/{number}/0 " in capsys.readouterr().out
