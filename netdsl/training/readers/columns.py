@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from functools import partial
@@ -242,9 +243,9 @@ def frame_columns(frame: Any, what: str) -> Raw:
 
 
 def _check_once(names: Sequence[str], what: str) -> None:
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise DataError("data-type", f"`{what}` has two columns called `{name}`", "call one of them otherwise")
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise DataError("data-type", f"`{what}` has two columns called `{twice}`", "call one of them otherwise")
 
 
 def _undated(array: np.ndarray) -> np.ndarray:
