@@ -14,6 +14,7 @@ from netdsl.inference.run_folder import SIGNALS, Look, read_signals
 from netdsl.ir.flatten import flatten
 from netdsl.probe.dead import RELUS, by_unit, share
 from netdsl.probe.machine import Machine
+from netdsl.training.data.dataset import spread
 from netdsl.training.setup import Prepared
 from netdsl.training.trainer import Trainer
 
@@ -41,7 +42,7 @@ class During:
         relus = any(node.op.kind in RELUS for node in flatten(prepared.net.checked))
         self.machine = Machine(prepared.net.checked, loop.module) if relus and not loop.factors else None
         split = loop.feed.split
-        self.inputs = list(split.take(torch.arange(min(SAMPLES, len(split))))[0]) if self.machine else []
+        self.inputs = list(split.take(spread(SAMPLES, split))[0]) if self.machine else []
         self.inputs = [x.to(loop.device) for x in self.inputs]
 
     def __call__(self, what: str, numbers: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from netdsl.ir.flatten import Node
 from netdsl.probe.machine import Edit, Machine
 from netdsl.probe.model import Cell, Finding, Plot
 from netdsl.probe.subject import Subject, no_such
+from netdsl.training.data.dataset import spread
 
 DRAWS = 3
 """So often are branches chosen at random, for every number of them."""
@@ -26,7 +27,7 @@ def paths(subject: Subject) -> Finding:
     if not links:
         raise no_such(subject, "residual links", "no branch can be left out of it")
     split = made.data.test
-    inputs, target = split.take(torch.arange(subject.fitting(min(subject.samples, len(split)))))
+    inputs, target = split.take(spread(subject.fitting(min(subject.samples, len(split))), split))
     names = [n.path for n in links]
     with torch.no_grad():
         whole = machine.outputs(machine.run(inputs))[0]

@@ -13,6 +13,7 @@ from netdsl.probe.dead import share
 from netdsl.probe.machine import Machine
 from netdsl.probe.model import Finding, Plot
 from netdsl.probe.subject import Subject, no_such
+from netdsl.training.data.dataset import spread
 
 FARTHEST = 8
 """Pixels that images are moved by, at most; a quarter of their smaller side at most, too."""
@@ -40,7 +41,7 @@ def shifts(subject: Subject) -> Finding:
         raise fault("not-supported", message, None)
     machine = Machine(program, subject.filled(made.module).eval())
     split = made.data.test
-    (images,), target = split.take(torch.arange(subject.fitting(min(subject.samples, len(split)), MOVES)))
+    (images,), target = split.take(spread(subject.fitting(min(subject.samples, len(split)), MOVES), split))
     with torch.no_grad():
 
         def guesses(x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from netdsl.planning.initialization import NetParameters
 from netdsl.planning.recipes import change_recipe
 from netdsl.probe.machine import Machine
 from netdsl.recipe.schema import Recipe
+from netdsl.training.data.dataset import spread
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.initialize import Start, initialize
 from netdsl.training.opened import open_trained, reopened
@@ -84,11 +85,10 @@ class Subject(Struct, frozen=True, eq=False):
         return prepare(self.net, self.recipe, self.base, torch.device("cpu"))
 
     def data(self) -> tuple[Machine, list[Tensor], list[str]]:
-        """The net with its preprocessing, op by op, and the first samples of its training data. Raises DataError."""
+        """The net with its preprocessing, op by op, and samples from all of its training data. Raises DataError."""
         made = self.prepared()
         self.filled(made.module)
-        index = torch.arange(self.fitting(min(self.samples, len(made.train))))
-        inputs, _ = made.train.take(index)
+        inputs, _ = made.train.take(spread(self.fitting(min(self.samples, len(made.train))), made.train))
         return Machine(made.net.checked, made.module.eval()), list(inputs), [made.data.name]
 
     def filled(self, module: nn.Module) -> nn.Module:

@@ -291,3 +291,16 @@ def test_elbows_are_counted_up_to_a_place(tmp_path: Path) -> None:
         assert share == pytest.approx((places <= x).mean(), abs=1e-6)
     (said,) = (line for line in found.said if " elbows of " in line)
     assert said.startswith(f"{((places >= -1) & (places <= 1)).mean():.1%} of the 40 elbows")
+
+
+def test_samples_of_sorted_data_are_from_all_of_it(tmp_path: Path) -> None:
+    rows = "\n".join(f"{x:.4f},{x:.4f}" for x in np.linspace(-1, 1, 500))
+    (tmp_path / "a.csv").write_text(f"x,y\n{rows}\n")
+    data = f'csv("{tmp_path}/a.csv", target="y", hold_out=0.1)'
+    net = "net N { input x [1]\n linear(40) -> relu -> linear(1) }"
+    made = subject(f"{net}\nrecipe R for N {{ data = {data}\n loss = mse\n standardize = none }}")
+    _, (x, *_), _ = replace(made, samples=16).data()
+    assert len(x) == 16
+    assert x.min() < -0.9
+    assert x.max() > 0.8
+    assert x.diff(dim=0).max() < 0.3

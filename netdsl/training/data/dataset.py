@@ -244,6 +244,12 @@ class DataSet(Struct, frozen=True, eq=False):
         return replace(self, train=function(self.train), test=function(self.test), validation=held)
 
 
+def spread(count: int, split: Split) -> Tensor:
+    """Rows that lie evenly over a split: the first ones of sorted data would be those of one class, or of one side."""
+    rows = len(split)
+    return torch.arange(min(count, rows), device=split.target.device) * rows // max(1, min(count, rows))
+
+
 def as_floats(x: Tensor) -> Tensor:
     """Pixels from 0 to 1 as float32; tokens stay integers, as int64."""
     if x.dtype == torch.uint8:

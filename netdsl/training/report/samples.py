@@ -14,7 +14,7 @@ from netdsl.inference.predictions import value_names
 from netdsl.inference.trained import targets_of
 from netdsl.recipe.metrics import NODES, NUMBERS, label_names, title
 from netdsl.render.markup import escape
-from netdsl.training.data.dataset import Split
+from netdsl.training.data.dataset import Split, spread
 from netdsl.training.data.graphs import by_graph
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
@@ -70,9 +70,7 @@ def on_training_samples(prepared: Prepared) -> dict[str, Any]:
     train, data = prepared.train, prepared.data
     if train.streams or data.task == "pairs" or not len(train):
         return {}
-    count = min(len(train), len(data.test), MOST)
-    rows = torch.arange(count, device=train.target.device) * len(train) // count
-    some = train.subset(rows).to(next(prepared.module.parameters()).device)
+    some = train.subset(spread(min(len(data.test), MOST), train)).to(next(prepared.module.parameters()).device)
     evaluate = evaluator_of(prepared.recipe, data, prepared.kept)
     return evaluate(averaged(prepared.module, prepared.recipe), some)
 
