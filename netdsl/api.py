@@ -15,7 +15,7 @@ from netdsl import pipeline
 from netdsl.diagnostics.diagnostic import Diagnostic, Fault
 from netdsl.diff.model import NetDiff
 from netdsl.elaborate.builder import Options
-from netdsl.loader import LoadError, load_source, locate, read_import
+from netdsl.loader import LoadError, load_source, locate, read_import, referred
 from netdsl.render.markup import escape
 from netdsl.selection import select
 from netdsl.source import Source
@@ -379,8 +379,10 @@ def load(
 ) -> Net:
     """Compile one net of a spec.
 
-    `path`: a file, or the name of a spec of the zoo; `net` names the net (without a name: the first that needs no
-    further arguments); `arguments` are the net's own (`classes=10`); `sizes` fixes named sizes of its inputs
-    (`{"H": 224}`). Raises SpecError with every mistake found.
+    `path`: a file, or the name of a spec of the zoo; `net` names the net, as `"resnet:ResNet50"` does (without a name:
+    the first that needs no further arguments); `arguments` are the net's own (`classes=10`); `sizes` fixes named sizes
+    of its inputs (`{"H": 224}`). Raises SpecError with every mistake found.
     """
+    if net is None and isinstance(path, str):
+        path, net = referred(path)
     return open_spec(path).net(net, arguments, sizes)

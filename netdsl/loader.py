@@ -41,6 +41,13 @@ def locate(path: str | os.PathLike[str]) -> str:
     return known if name.isidentifier() and not os.path.exists(name) and os.path.isfile(known) else name
 
 
+def referred(text: str) -> tuple[str, str | None]:
+    """The file and the net of `SPEC[:Net]`. A file of exactly that name comes first."""
+    path, colon, net = text.rpartition(":")
+    is_path = not colon or not path or "/" in net or os.sep in net or os.path.exists(text)
+    return (text, None) if is_path else (path, net)
+
+
 PASSED_OVER = frozenset(("node_modules", "site-packages", "__pycache__"))
 """Folders of packages."""
 

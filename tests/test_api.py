@@ -43,6 +43,15 @@ def test_a_spec_of_the_zoo_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert netdsl.open_spec("lenet").nets == ("Mine",), "a file of that name comes first"
 
 
+def test_a_net_is_named_as_on_the_command_line(tmp_path: Path) -> None:
+    assert netdsl.load("resnet:ResNet34").name == "ResNet34"
+    path = tmp_path / "a:B.net"
+    path.write_text("net N { input x [2]\n linear(3) }\n")
+    assert netdsl.load(str(path)).name == "N"
+    with pytest.raises(netdsl.SpecError, match="ResNet33"):
+        netdsl.load("resnet:ResNet33")
+
+
 def test_load_raises_with_every_mistake() -> None:
     with pytest.raises(netdsl.SpecError, match="rleu") as caught:
         netdsl.load(netdsl.Source(WRONG))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -64,13 +63,11 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def split_target(text: str) -> tuple[str, str | None]:
-    """The file and the net of `SPEC[:Net]`. A file of exactly that name comes first."""
-    path, colon, net = text.rpartition(":")
-    if not colon or not path or os.path.exists(text):
-        return text, None
-    if not net.isidentifier():
-        if "/" in net or os.sep in net:
-            return text, None
+    """The file and the net of `SPEC[:Net]`. Raises Failure where no net can be called so."""
+    from netdsl.loader import referred
+
+    path, net = referred(text)
+    if net is not None and not net.isidentifier():
         raise Failure(f"`{net}` in `{text}` is not the name of a net", "write `SPEC:Net`, as in resnet:ResNet50")
     return path, net
 
