@@ -246,9 +246,13 @@ def test_two_new_runs_into_one_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_what_ended_a_run_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_what_ended_a_run_says_how_to_go_on(begun: bool, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
-    how = f"`netdsl train --resume {tmp_path}` resumes from the newest checkpoint"
+    how = f"`netdsl train --resume {tmp_path}` "
+    how += "resumes from the newest checkpoint" if begun else "begins at the first step again"
+    if begun:
+        (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(WriteError) as full, going_on(tmp_path):
         raise WriteError("cannot-write", "cannot write x: No space left on device")
     assert full.value.hint == how

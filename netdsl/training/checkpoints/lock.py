@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from netdsl.inference.in_use import LOCK, fcntl
+from netdsl.inference.run_folder import CHECKPOINT
 from netdsl.training.checkpoints.run_dir import ABOUT
 from netdsl.training.distributed.process_group import ProcessGroup
 from netdsl.training.errors import CheckpointError, ReaderDied, WriteError
@@ -95,7 +96,9 @@ def going_on(folder: Path) -> Iterator[None]:
     try:
         yield
     except (WriteError, ReaderDied, RuntimeError) as error:
-        how = f"`netdsl train --resume {folder}` resumes from the newest checkpoint"
+        has_one = (folder / CHECKPOINT).exists()
+        where = "resumes from the newest checkpoint" if has_one else "begins at the first step again"
+        how = f"`netdsl train --resume {folder}` {where}"
         if not (folder / ABOUT).exists():
             raise
         if isinstance(error, RuntimeError):
