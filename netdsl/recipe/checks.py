@@ -60,8 +60,15 @@ def _targets(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _say(
             "warning", "idle-option", "`threshold` changes nothing without `mix` or label smoothing", places.at("loss")
         )
-    if recipe.label_noise and recipe.data.task != "classes":
-        message = f"`label_noise` replaces classes, and `{component_name(recipe.data)}` has none for a sample"
+
+
+def _label_noise(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Other classes need classes."""
+    numbers = recipe.loss.task == "numbers" and not recipe.data.sure
+    if recipe.label_noise and (recipe.data.task != "classes" or numbers):
+        named = component_name(recipe.loss if numbers else recipe.data)
+        has = f"`{named}` is for numbers" if numbers else f"`{named}` has none"
+        message = f"`label_noise` replaces classes of samples, and {has}"
         yield _say("error", "not-supported", message, places.at("label_noise"))
 
 
@@ -316,8 +323,8 @@ def _contrastive(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    _time, *SCHEDULE_RULES, _targets, _weights, _mixing, _selection, _optimizer, _augmentation, _imbalance, _folds,
-    _distillation, *DATA_RULES, *IDLE_RULES, *UNUSUAL_RULES, _sharding, _unfreezing, _progressive, _contrastive,
-    _pixels, _always_dropped,
+    _time, *SCHEDULE_RULES, _targets, _label_noise, _weights, _mixing, _selection, _optimizer, _augmentation,
+    _imbalance, _folds, _distillation, *DATA_RULES, *IDLE_RULES, *UNUSUAL_RULES, _sharding, _unfreezing, _progressive,
+    _contrastive, _pixels, _always_dropped,
 )  # fmt: skip
 """The rules of a recipe on its own; what it asks of a net is in `netdsl.planning`."""

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import asdict
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
+from netdsl.recipe.augmentations import Hflip, Vflip
 from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import Component, Duration, component_name
 from netdsl.recipe.losses import Bce, CrossEntropy
+from netdsl.recipe.optimizers import AdamW, Sgd
 from netdsl.recipe.places import Places
 from netdsl.recipe.regularizers import Early, Late
 from netdsl.recipe.schedules import Cosine, Plateau, Polynomial, Restarts, Warmup
@@ -38,7 +40,7 @@ def _written(recipe: Recipe) -> Iterator[tuple[str, Component]]:
     yield from ((f"{field}.{component_name(c)}", c) for field, components in chains.items() for c in components)
     single: dict[str, Component | None] = {
         "ema": recipe.ema, "lookahead": recipe.lookahead, "layer_decay": recipe.layer_decay,
-        "progressive": recipe.progressive,
+        "progressive": recipe.progressive, "sampling": recipe.sampling,
     }  # fmt: skip
     yield from ((field, component) for field, component in single.items() if component is not None)
 
@@ -72,6 +74,24 @@ def _after_the_end(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
     if ema is not None and recipe.steps is not None and ema.every > recipe.steps:
         message = f"training ends after {recipe.steps} steps, and nothing is averaged before step {ema.every}"
         yield _idle(message, places, "ema.every")
+
+
+def _without_a_part(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Settings of what is not there: of a momentum, of a decay."""
+    chosen, groups = recipe.optimizer, recipe.groups
+    if isinstance(chosen, Sgd) and chosen.dampening and not chosen.momentum:
+        yield _idle("`dampening` is of the momentum, and there is none", places, "optimizer.dampening")
+    decays = chosen.weight_decay or any("weight_decay" in g.settings for g in groups)
+    if isinstance(chosen, AdamW) and chosen.decay != "lr" and not decays:
+        yield _idle("`decay` is of the `weight_decay`, and there is none", places, "optimizer.decay")
+
+
+def _mirrored_twice(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Mirroring by chance what was mirrored by chance."""
+    names = [component_name(c) for c in recipe.augment if isinstance(c, Hflip | Vflip)]
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        message = f"`{name}` twice mirrors as many images as once"
+        yield _idle(message, places, f"augment.{name}", "leave out one of them")
 
 
 def _at_no_time(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
@@ -180,6 +200,8 @@ IDLE_RULES = (
     _components,
     _taught,
     _after_the_end,
+    _without_a_part,
+    _mirrored_twice,
     _at_no_time,
     _lookahead,
     _patience,

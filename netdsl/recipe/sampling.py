@@ -23,3 +23,7 @@ class BalancedSampling(Sampling, frozen=True, tag="balanced"):
         Probability,
         Meta(description="1: equally frequent; 0: as in the data; between: n^(1 - power) of a class with n samples"),
     ] = 1.0
+
+    @property
+    def idle(self) -> bool:
+        return self.power == 0

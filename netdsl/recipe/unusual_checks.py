@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from math import degrees
 
 from netdsl.diagnostics.diagnostic import Diagnostic, diagnostic
-from netdsl.recipe.augmentations import Affine, Noise, Rotate
+from netdsl.recipe.augmentations import Affine, Hflip, Invert, Noise, Rotate, Vflip
+from netdsl.recipe.columns import Columns
 from netdsl.recipe.component import component_name
 from netdsl.recipe.inits import Pretrained
 from netdsl.recipe.optimizers import AdamW, Adaptive, Lion, Sgd
@@ -14,6 +15,7 @@ from netdsl.recipe.places import Places
 from netdsl.recipe.regularizers import ClipNorm, L2Penalty
 from netdsl.recipe.schedules import Multistep, Step
 from netdsl.recipe.schema import Recipe
+from netdsl.recipe.sources import Table
 from netdsl.recipe.standardization import Nothing
 
 
@@ -124,6 +126,26 @@ def _unprepared(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
         yield _unusual(message, places, "standardize", "leave out `standardize`, or say `preprocessing=false`")
 
 
+def _always_mirrored(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Training images that are never seen as those to test on are."""
+    for augment in recipe.augment:
+        in_turns = isinstance(augment, Hflip) and augment.alternating
+        if isinstance(augment, Hflip | Vflip | Invert) and augment.p == 1 and not in_turns:
+            name = component_name(augment)
+            message = f"`{name}` with `p=1` changes every image to train on, and none to test on"
+            yield _unusual(message, places, f"augment.{name}", "usual is `p=0.5`")
+
+
+def _held_out(recipe: Recipe, places: Places) -> Iterator[Diagnostic]:
+    """Most samples are not trained on."""
+    data = recipe.data
+    tested = data.hold_out if isinstance(data, Columns | Table) else 0.0
+    for path, share in (("validation", recipe.validation or 0.0), ("data.hold_out", tested)):
+        if share > 0.5:
+            message = f"{share:.0%} of the samples are held out, and {1 - share:.0%} trained on"
+            yield _unusual(message, places, path, "usual are 0.1 to 0.3")
+
+
 UNUSUAL_RULES = (
     _decayed_twice,
     _unprepared,
@@ -136,4 +158,6 @@ UNUSUAL_RULES = (
     _distilled,
     _clipped,
     _shrinking,
+    _always_mirrored,
+    _held_out,
 )

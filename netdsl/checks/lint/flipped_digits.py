@@ -20,3 +20,6 @@ def check(trained: Trained) -> Iterator[Diagnostic]:
             name = component_name(augment)
             message = f"`{name}` mirrors digits: a mirrored 2 is no digit, and what tells 6 from 9 may be lost"
             yield warning("flipped-digits", message, trained.places.at(f"augment.{name}"), f"leave out `{name}`")
+    if trained.recipe.tta is not None:
+        message = "`tta` averages over mirrored digits, which are other signs or none"
+        yield warning("flipped-digits", message, trained.places.at("tta"), "leave out `tta`")
