@@ -37,7 +37,10 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(\s*)(?:num(?:ber)?(?:\s+of)?\s+|max\s+)epochs(?=\s*[=:])", r"\1epochs"),
     (r"^(\s*vary\s+[\w.]+)\s+from\s+(\S+)\s+to\s+(\S+)\s*$", r"\1 = [\2, \3]"),
     (r"\btop-([15])\b", r"top\1"),
-    (r"\)\s+(?:with|and|using)\s+(\w+)\s*=?\s*(\d[\w.-]*)\s*$", r", \1=\2)"),
+    (r"^(\s*(?:repeat|residual)\b[^\[\]{}]*?)\[\s*(.*\S)\s*\]\s*$", r"\1{ \2 }"),
+    (r"^((?:net|block|recipe|experiment)\s+\w+)-(\w+)", r"\1_\2"),
+    (r"^(\s*)\w+\s*=\s*(\[\s*(?:test|train|validation)\..*)$", r"\1measure = \2"),
+    (r"\b(\w+)\(([^()]*)\)\s+(?:with|and|using)\s+(\w+)\s*=?\s*(\d[\w.-]*)\s*$", r"\1(\2, \3=\4)"),
     (r"^(\s*vary\s+[\w.]+\s*=\s*)(\d+)\s*(?:\.\.+|:|-|to)\s*(\d+)\s*$", r"\1range(\2, \3 + 1)"),
     (r"(\blr\s*=\s*)([\d.]+)\s*[xX]\b", r"\1\2 * lr"),
     (r"\b([a-z]\w*)\s+(?:with|using)\s+(\w+\s*=(?!=)[^#\n]*?)\s*$", r"\1(\2)"),
@@ -141,7 +144,7 @@ LINES: tuple[tuple[str, str], ...] = (
     (r"^(recipe\s+\w+)\s*\(\s*(\w+)\s*\)(\s+for\s+\w+)?", r"\1\3 extends \2"),
     (r"\b([A-Za-z_]\w*)\.(?:m?T|t\(\))(?!\w)", r"(\1 -> permute((1, 0)))"),
     (r"\b([A-Za-z_]\w*)\.(enumerate|len|range|sum|min|max)\(\)", r"\2(\1)"),
-    (r"^(\s*\w+\s*=\s*)\{([^{}=:]*)\}\s*$", r"\1[\2]"),
+    (r"^(\s*(?:vary\s+)?[\w.]+\s*=\s*)\{([^{}=:]*)\}\s*$", r"\1[\2]"),
     (r"^net\s+(\w+)\s+extends\s+(\w+)\s*\{\s*([^{}]*?)\s*\}\s*$", r"net \1 = \2(\3)"),
     (r"\belif\b|\belse\s*:?\s*if\b|\belsif\b", "else if"),
     (r"^(\s*)(?:def|function|fn|func|module|layer)\s+(?=[A-Za-z_])", r"\1block "),
@@ -258,6 +261,8 @@ LINES: tuple[tuple[str, str], ...] = (
 """What is tried on the line of a mistake: at every place where the pattern stands near it, the replacement."""
 
 OTHERS: tuple[tuple[str, str], ...] = (
+    (r"\bbias\s*=\s*(?:[Nn]one|0)\b", "bias=false"),
+    (r"(?<=, )[\"']?(bilinear|nearest|bicubic)[\"']?(?=\s*[,)])", r"mode=\1"),
     (r"\bpadding\s*=\s*[\"']?(?:none|None|no|off|[Ff]alse)\b[\"']?", "padding=0"),
     (rf"^(\s*input\s+\w+\s*)\[\s*(?:{_FREE},\s*)?{_FREE},\s*{_FREE},\s*([134])\s*\]", r"\1[\2, H, W]"),
     (rf"^(\s*input\s+\w+\s*)\[\s*(?:{_FREE},\s*)?(\d+),\s*{_FREE},\s*{_FREE}\s*\]", r"\1[\2, H, W]"),
