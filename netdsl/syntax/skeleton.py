@@ -16,7 +16,7 @@ from netdsl.source import Span
 _SCAN = re.compile(
     r"""(?P<skip>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s()\[\]{}"'\#]+|["'])
     |(?P<comment>\#[^\n]*)
-    |(?P<newline>(?:\n[ \t\f\r]*(?:\#[^\n]*)?)+)
+    |(?P<newline>(?:\n[ \t\f\r\n]*(?:\#[^\n]*)?)+)
     |(?P<bracket>[()\[\]{}])""",
     re.VERBOSE,
 )

@@ -379,15 +379,18 @@ def test_the_command_ends(kind: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "internal" not in capsys.readouterr().err
 
 
-def test_a_text_that_never_ends_costs_no_more_than_its_size() -> None:
-    """A string without its second quote: the lexer kept a kilobyte for each character."""
+@pytest.mark.parametrize(
+    "text", ["'X = \"' + 'a' * 400_000", "'\\n' * 400_000 + 'X = 1'", "' \\n' * 200_000 + 'X = 1'"]
+)
+def test_a_long_text_of_one_thing_costs_no_more_than_its_size(text: str) -> None:
+    """A string without its second quote, blank lines: the lexer kept a kilobyte for each character or line."""
     code = (
         "import resource\n"
         "from netdsl.syntax.parse import read\n"
         "from netdsl.source import Source\n"
         "read(Source('X = 1'))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "read(Source('X = \"' + 'a' * 400_000))\n"
+        f"read(Source({text}))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
