@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.fixes.calls import calls
+from netdsl.fixes.calls import NEAR, calls
 from netdsl.fixes.quoted import Change
 from netdsl.fixes.slips import line_of, part_of_tensor
 from netdsl.fixes.ways import ways, whole_line
@@ -36,6 +36,8 @@ def flowing(text: str, mistake: Diagnostic) -> Iterator[list[Change]]:
     """A statement of what flows under a name that the file gives to nothing, without that name."""
     assert mistake.at is not None
     first, last = line_of(text, mistake.at.span.start)
+    if last - first > NEAR:
+        return
     returned = _RETURNED.fullmatch(text, first, last)
     if returned is not None and not _is_declared(text[:first], returned[1]):
         yield [(first, last, "")]
