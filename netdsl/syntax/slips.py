@@ -73,6 +73,11 @@ _SLIPS = (
     Slip("the arrow is `->`", r"followed\b|(?:and\s+)?then\b", r"^(?!\s*(?:if|else)\b)[\s\S]*[\w)]\s+$"),
     Slip("the arrow is `->`", r"by\b", r"\bfollowed\s+$"),
     Slip("a recipe extends another one: `recipe Fast for Net extends Base { ... }`", r"\(", r"^\s*recipe\s+\w+\s*$"),
+    Slip(
+        "a variant has a name: `net Small = Net(width=8)`, then `recipe ... for Small`",
+        r"\(",
+        r"^\s*recipe\s+\w+\s+for\s+\w+\s*$",
+    ),
     Slip("a matrix is transposed as `x -> permute((1, 0))`: the batch is no axis", r"\.(?:m?T|t\(\))(?!\w)"),
     Slip("a text is written in quotes", rf"\.(?:{_ENDINGS})\b"),
     Slip("an output of training alone is written `output aux = ... when training`", r"\n|$", r"\bif\s+training\s*$"),

@@ -200,3 +200,9 @@ def test_words_that_damaged_text_only_uses_hide_nothing(line: str) -> None:
     body = f"  p = param((8,), init=ones)\n  q = param((8,), init=zeros)\n  {line}\n  linear(3)\n"
     found = Spec(Source(f"net A {{\n  input x [4, 8]\n{body}}}\n", "a.net"), lambda *_: None).diagnostics
     assert [d.at.line for d in found if d.code == "unknown-name" and d.at][:2] == [3, 4]
+
+
+def test_a_recipe_that_binds_arguments_of_its_net_says_what_does() -> None:
+    text = "net A(width=3) {\n  input x [4]\n  linear(width)\n}\nrecipe R for A(width=8) {\n  epochs = 3\n}\n"
+    (found,) = Spec(Source(text), read_import).diagnostics
+    assert found.hint == "a variant has a name: `net Small = Net(width=8)`, then `recipe ... for Small`"
