@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_numbers_and_names_have_an_end(text: str) -> None:
     (only,) = Spec(Source(text, "numbers.net"), read_import).diagnostics
     assert only.code == "syntax"
     assert "too large" in only.message or "200 at most" in only.message
+
+
+@pytest.mark.parametrize("digits", ["0x" + "f" * 500_000, "9" * 500_000, "0." + "1" * 500_000])
+def test_long_numbers_are_read_in_little_memory(digits: str) -> None:
+    """A pattern that repeats a group keeps a kilobyte for each turn."""
+    assert Spec(Source("X = 1\n", "numbers.net"), read_import).diagnostics == ()
+    tracemalloc.start()
+    assert Spec(Source(f"X = {digits}\n", "numbers.net"), read_import).diagnostics is not None
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6
 
 
 def unreadable(folder: Path, kind: str) -> Path:
