@@ -19,6 +19,7 @@ NEEDLESS = ("layer", "block", "module", "act", "activation", "loss", "optimizer"
 """Parts of names that say nothing more than what they are."""
 
 _COMPUTED = re.compile(r"\s*output\s+\w+\s*[-+*/@](?!>)")
+_RANGED = re.compile(r"\s*vary\s+[\w.]+\s+from\b")
 _OPERATED = re.compile(r" [-+*/@] ")
 _EQUAL = re.compile(r"(?:did you mean|write|use|it is(?: called| written)?|an? [\w ]+ is(?: called)?) `([^`]+)`")
 _OF_FIELD = re.compile(r"`[\w.]+` takes ")
@@ -27,8 +28,11 @@ _OF_FIELD = re.compile(r"`[\w.]+` takes ")
 def is_doubtful(found: tuple[Diagnostic, ...], edits: tuple[Edit, ...]) -> bool:
     """Whether edits take out a bracket whose other one may be missing instead: the head of a body, or what an operator
     is to take; change an output of which the first word may be its name or a value; or take out a layer of two alike,
-    between which an arrow may be missing."""
-    return any(_changes_outputs(edit) or _drops_layer(edit) or _takes_bracket(edit, len(found) > 1) for edit in edits)
+    between which an arrow may be missing; or name the values of a range of which only the ends are told."""
+    return any(
+        _begins(_COMPUTED, edit) or _begins(_RANGED, edit) or _drops_layer(edit) or _takes_bracket(edit, len(found) > 1)
+        for edit in edits
+    )
 
 
 def drops_a_part(mistake: Diagnostic, hint: str, edits: tuple[Edit, ...]) -> bool:
@@ -40,8 +44,8 @@ def drops_a_part(mistake: Diagnostic, hint: str, edits: tuple[Edit, ...]) -> boo
     return meant in typed and len(rest) >= SAID and rest not in NEEDLESS
 
 
-def _changes_outputs(edit: Edit) -> bool:
-    return _COMPUTED.match(edit.at.source.line(edit.at.line)) is not None
+def _begins(said: re.Pattern[str], edit: Edit) -> bool:
+    return said.match(edit.at.source.line(edit.at.line)) is not None
 
 
 def _drops_layer(edit: Edit) -> bool:
