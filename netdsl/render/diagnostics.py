@@ -19,7 +19,6 @@ from typing import Any, TextIO
 from msgspec import Struct
 
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit, Hint
-from netdsl.render.markup import escape
 from netdsl.render.paint import PLAIN, Paint, paint_for, visible, width
 from netdsl.source import Place
 
@@ -76,6 +75,7 @@ class Diagnostics(tuple[Diagnostic, ...]):
         return render_all(self) or "no mistakes"
 
     def _repr_html_(self) -> str:
+        from netdsl.render.markup import escape
 
         return "\n".join(f'<pre style="color: {COLOURS[d.severity]}">{escape(render(d))}</pre>' for d in self) or repr(
             self

@@ -29,7 +29,10 @@ def test_a_name_stays_one_line_of_printable_text(name: str, capsys: pytest.Captu
     guesses = [{"class": name, "probability": 1.0}]
     guess = {"sample": name, "guesses": guesses, "probabilities": {name: 1.0}, "mask": name}
     lines = [_line(guess), columns([[name], [Cell(name, "bold")]], "<"), markdown([name], [[name]], "<"), named(name)]
-    lines += [*_lines({"n": 1, "loss": 0.0, "per_class": [1.0], "confusion": [[1]]}, (named(name),)), code(name)]
+    lines += [
+        *_lines({"n": 1, "loss": 0.0, "per_class": [1.0], "confusion": [[1]]}, (named(name),), "classes"),
+        code(name),
+    ]
     for line in lines:
         assert all(part.isprintable() for part in line.split("\n")), repr(line)
         assert line.count("\n") <= 2  # of the table's own rows

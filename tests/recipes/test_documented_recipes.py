@@ -72,6 +72,7 @@ def files(folder: Path) -> None:
     (folder / "houses.csv").write_text("\n".join(rows) + "\n")
     (folder / "book.txt").write_text("Call me anything. Some years ago I went to sea. " * 40)
     words = generator.integers(0, 1000, (40, 12))
+    np.savez(folder / "cells.npz", x=generator.integers(0, 256, (40, 3, 16, 16)).astype("uint8"), y=np.arange(40) % 4)
     np.savez(folder / "words.npz", x=words, y=np.where(words < 50, -1, words % 5))
     path = np.stack([np.arange(5), np.arange(1, 6)])  # of six atoms in a row; the molecules of one class are closed
     edges = [np.concatenate([path, [[5], [0]]], 1) if i % 2 else path for i in range(40)]

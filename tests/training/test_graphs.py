@@ -327,7 +327,7 @@ def test_a_file_of_pytorch_geometrics_names_is_trained_on_and_predicted(
     file, run = str(tmp_path / "g.npz"), str(tmp_path / "run")
     given = ["--recipe", "none", "--data", f'graph("{file}")', "--set", "epochs=2", "-o", run]
     assert main(["train", f"{tmp_path}/n.net", *given]) == 0
-    assert "on 4 samples" in capsys.readouterr().err
+    assert "on 4 nodes" in capsys.readouterr().err
     assert main(["predict", run, file, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found) == 6

@@ -71,13 +71,12 @@ def test_the_worst_masks_are_those_with_the_fewest_right_positions() -> None:
 @pytest.mark.parametrize("size", [1, 7, 64, 200])
 def test_predictions_are_spread_over_the_split(size: int) -> None:
     output, truth = torch.randn(200, 2, 4), torch.randn(200, 8)
-    found = predictions(nn.Identity(), chunked(output, truth, size), 200, 60, 6)
     rows = torch.arange(60) * 200 // 60
-    assert torch.equal(found[0], truth[rows, :6])
-    assert torch.equal(found[1], output.flatten(1)[rows, :6])
-    assert len(predictions(nn.Identity(), chunked(output[:5], truth[:5], 2), 5, 60, 6)[0]) == 5
-    whole = predictions(nn.Identity(), chunked(output, truth.long(), size), 200, 60, 6)
-    assert torch.equal(whole[1], found[1]), "fractions of guesses stay where the truth has none"
+    found = predictions(((x, y) for (x,), y in chunked(output, truth, size)), rows, 8, 6)
+    assert torch.equal(found[0], output.flatten(1)[rows, :6])
+    assert torch.equal(found[1], truth[rows, :6])
+    whole = predictions(((x, y) for (x,), y in chunked(output, truth.long(), size)), rows, 8, 6)
+    assert torch.equal(whole[0], found[0]), "fractions of guesses stay where the truth has none"
 
 
 def tensors() -> int:
@@ -102,5 +101,5 @@ def test_no_tensor_is_kept_from_a_chunk_to_the_next(task: str) -> None:
     elif task == "masks":
         masks(nn.Identity(), counted(), 3, 8)
     else:
-        predictions(nn.Identity(), counted(), 60, 60, 6)
+        predictions(((x, y) for (x,), y in counted()), torch.arange(60), 3, 3)
     assert len(set(alive[1:])) == 1
