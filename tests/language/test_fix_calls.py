@@ -89,4 +89,4 @@ def test_reading_calls_takes_time_in_proportion(text: str) -> None:
     """A deep nest took the square of its depth: ten thousand took minutes."""
     began = time.process_time()
     list(calls(text))
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 10  # a fraction of a second on a quiet machine

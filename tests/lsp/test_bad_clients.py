@@ -101,7 +101,7 @@ def test_what_is_too_large_is_refused_at_once(tmp_path: Path) -> None:
         begun = time.monotonic()
         found = editor.open("large.net", "conv(8, 3) -> relu\n" * (5 * 1024 * 1024 // 19))
         assert [d.code for d in found] == ["too-large"]
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         assert editor.ask("textDocument/inlayHint", "large.net", range=WHOLE) == ()
         assert editor.open("large.net", NET) == []
 
@@ -137,7 +137,7 @@ def test_edits_during_a_check(tmp_path: Path) -> None:
         for i in range(30):
             editor.send("a.net", f"{slow}# {i}\n")
         assert editor.open("a.net", NET) == []
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 10
         editor.send("closed.net", slow)
         named = types.TextDocumentIdentifier(editor.uri("closed.net"))
         editor.client.text_document_did_close(types.DidCloseTextDocumentParams(named))
