@@ -56,7 +56,6 @@ class Summary(Totals, frozen=True):
         return render(self)
 
     def _repr_html_(self) -> str:
-
         return f"<pre>{escape(str(self))}</pre>"
 
 

@@ -10,13 +10,11 @@ from keyword import kwlist
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.calls import Call, parts
 from netdsl.fixes.nearby import near_calls
-from netdsl.fixes.quoted import Change
+from netdsl.fixes.quoted import Candidate
 from netdsl.fixes.slips import line_of
 from netdsl.source import Place
 from netdsl.syntax.parse import GAP
 from netdsl.syntax.words import words
-
-Candidate = tuple[str, list[Change], bool]
 
 _COMPARED = re.compile(r"[^\S\n]*compare\s+([\w.]+)\s+against\s+([\w.]+)\s*")
 _EXPONENT = re.compile(r"(\d+(?:\.\d+)?)e(-?\d*\.\d+)")

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
-from netdsl.fixes.quoted import Change
+from netdsl.fixes.quoted import Candidate
 
 _TARGETS = re.compile(r"\s*(\w+(?:\s*,\s*\w+)+)(?=\s*=(?!=))")
 _COUNTS = re.compile(r"(\d+) names for (\d+) values")
 _NUMBERED = re.compile(r"([A-Za-z_]+)(\d+)")
-
-Candidate = tuple[str, list[Change], bool]
 
 
 def lacking(text: str, mistake: Diagnostic) -> Iterator[Candidate]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from netdsl.checks.damage import INDEPENDENT
 from netdsl.diagnostics.diagnostic import Diagnostic, Edit
-from netdsl.source import Source
+from netdsl.source import Place, Source
 
 Check = Callable[[Source], tuple[Diagnostic, ...]]
 """Everything that is wrong with a text."""
@@ -86,7 +86,12 @@ def _only_shown(mistake: Diagnostic, edits: tuple[Edit, ...], new: list[Diagnost
 
 def _is_caused(found: Diagnostic, lines: set[int]) -> bool:
     """Whether a mistake is one inside a block that one of the lines uses, with other arguments now."""
-    return any(label.at.line in lines and label.message.endswith("is used here") for label in found.labels)
+    return any(use.line in lines for use in uses(found))
+
+
+def uses(mistake: Diagnostic) -> list[Place]:
+    """Where the blocks are used that a mistake lies in."""
+    return [label.at for label in mistake.labels if label.message.endswith("is used here")]
 
 
 def _is_own(found: Diagnostic, edits: tuple[Edit, ...], codes: tuple[str, ...]) -> bool:

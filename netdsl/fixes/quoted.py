@@ -12,6 +12,9 @@ from netdsl.fixes.calls import Call, calls, near, parts
 Change = tuple[int, int, str]
 """From, to, and the text that comes there."""
 
+Candidate = tuple[str, list[Change], bool]
+"""The words of the hint that changes do ("" for none), the changes, and whether the meaning is not in doubt."""
+
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d._]*(?:e-?\d+)?")
 _BEFORE = re.compile(r"`([^`\n]+)` before it\b")

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 
 from netdsl.diagnostics.diagnostic import Diagnostic
 from netdsl.fixes.calls import calls, parts
-from netdsl.fixes.quoted import Change
-
-Candidate = tuple[str, list[Change], bool]
-"""The words of the hint that a change does ("" for none), the change, and whether the meaning is not in doubt."""
+from netdsl.fixes.quoted import Candidate
 
 _SIZES = re.compile(r"\[\d+, (\d+), (\d+)\]")
 _CHANNELS_LAST = re.compile(r"(input \w+ )\[([A-Za-z_]\w*, *[A-Za-z_]\w*), *([134])\]")

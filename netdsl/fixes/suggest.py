@@ -19,10 +19,10 @@ from netdsl.fixes.moved import moved
 from netdsl.fixes.nearby import is_foreign, near_calls, shortened, with_words
 from netdsl.fixes.operators import among
 from netdsl.fixes.places import bracketed, labelled, methods, named, projected, relabelled, shared
-from netdsl.fixes.proof import UNKNOWN, Check, edited, mends
-from netdsl.fixes.quoted import Change, quoted, value_changes
+from netdsl.fixes.proof import UNKNOWN, Check, edited, mends, uses
+from netdsl.fixes.quoted import Candidate, Change, quoted, value_changes
 from netdsl.fixes.rewrite import chained
-from netdsl.fixes.shapes import Candidate, of_shapes
+from netdsl.fixes.shapes import of_shapes
 from netdsl.fixes.slips import line_of, other_slips, part_of_tensor, slips
 from netdsl.fixes.spelt import spelt
 from netdsl.fixes.ways import ways, whole_line
@@ -224,8 +224,8 @@ def _candidates(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
         ((words, changes, True) for words, changes in bracketed(text, mistake)),
         (("", changes, True) for changes in chain(named(text, mistake), shared(text, mistake))),
     )
-    ways = [hints] if mistake.severity == "warning" else [of_values, first, second, _others(text, mistake)]
-    for words, changes, safe in chain.from_iterable(ways):
+    sources = [hints] if mistake.severity == "warning" else [of_values, first, second, _others(text, mistake)]
+    for words, changes, safe in chain.from_iterable(sources):
         key = tuple(changes)
         if key not in seen:
             seen.add(key)
@@ -248,8 +248,8 @@ def _told(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
 def _at_uses(text: str, mistake: Diagnostic) -> Iterator[Candidate]:
     """The value that a hint gives to an argument of a layer, where the block around that is given one of this name."""
     hint = mistake.hint or ""
-    for use in [n.at.span for n in mistake.labels if n.message.endswith("is used here")]:
-        single = [changes[0] for changes in quoted(text, use.start, use.end, hint) if len(changes) == 1]
+    for use in uses(mistake):
+        single = [changes[0] for changes in quoted(text, use.span.start, use.span.end, hint) if len(changes) == 1]
         yield from ((hint, [c], True) for c in single if text.startswith(c[2].partition("=")[0] + "=", c[0]))
 
 

@@ -183,7 +183,7 @@ class ScaledDotProduct(Op, frozen=True):
         batched = same_groups(assume, "sdpa", q, k, v, free=3 if self.enable_gqa else 2, hint=hint)
         if self.enable_gqa and heads_a_key(q, k, v) is None:
             heads = [size for x in (q, k, v) for size in x.shape[-3:-2]]
-            message = f"`enable_gqa` needs a multiple of the heads of keys and values, found {q}, {k} and {v}"
+            message = f"`enable_gqa` needs a multiple of the heads of keys for queries, found {q}, {k} and {v}"
             code = "indivisible" if all(isinstance(size, int) for size in heads) else "symbolic-size"
             raise OpError(message, argument="enable_gqa", code=code)
         require(assume.equal(q.shape[-1], k.shape[-1]), f"queries of {q} and keys of {k} differ in width", operand=1)

@@ -246,8 +246,12 @@ class DataSet(Struct, frozen=True, eq=False):
 
 def spread(count: int, split: Split) -> Tensor:
     """Rows that lie evenly over a split: the first ones of sorted data would be those of one class, or of one side."""
-    rows = len(split)
-    return torch.arange(min(count, rows), device=split.target.device) * rows // max(1, min(count, rows))
+    return evenly(count, len(split)).to(split.target.device)
+
+
+def evenly(count: int, rows: int) -> Tensor:
+    """So many of the numbers of some rows, or all, at equal distances."""
+    return torch.arange(min(count, rows)) * rows // max(1, min(count, rows))
 
 
 def as_floats(x: Tensor) -> Tensor:

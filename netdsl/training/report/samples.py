@@ -14,7 +14,7 @@ from netdsl.inference.predictions import value_names
 from netdsl.inference.trained import targets_of
 from netdsl.recipe.metrics import NODES, NUMBERS, label_names, title
 from netdsl.render.markup import escape
-from netdsl.training.data.dataset import Split, spread
+from netdsl.training.data.dataset import Split, evenly, spread
 from netdsl.training.data.graphs import by_graph
 from netdsl.training.evaluate import at_once, first_output
 from netdsl.training.losses.criterion import facing
@@ -81,10 +81,9 @@ def _numbers(prepared: Prepared) -> list[str]:
     test, of_nodes = _test(prepared), prepared.data.task in NODES
     width = prepared.data.train.target.shape[-1] if of_nodes else prepared.data.train.target[0].numel()
     known = test.target.isfinite().flatten(0, 1).any(1).nonzero()[:, 0] if of_nodes else torch.arange(len(test))
-    count = min(DOTS, len(known))
     forward = averaged(prepared.module, prepared.recipe)
     pairs = (test.by_sample(first_output(forward(*x)), y) for x, y in _chunks(prepared, test))
-    guess, truth = predictions(pairs, known.cpu()[torch.arange(count) * len(known) // count], width, OUTPUTS)
+    guess, truth = predictions(pairs, known.cpu()[evenly(DOTS, len(known))], width, OUTPUTS)
     names = value_names(targets_of(prepared.recipe), width)
     charts = [scatter(names[i], truth[:, i].tolist(), guess[:, i].tolist()) for i in range(truth.shape[1])]
     what = "node of the test split" if of_nodes else "test sample"
